@@ -1,0 +1,1 @@
+"""What waits: sockets and loops under the rules of ``protocol``."""

@@ -1,0 +1,234 @@
+"""``connect()``: from a URI to a channel, over asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+import ssl as tls
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
+
+from .._version import __version__
+from ..exceptions import OpeningFailed, OpeningTimeout, WebSocketChannelException
+from ..kernels.frame import BytesLike
+from ..protocol.connection import Connection, ConnectionOptions
+from ..protocol.http import HeadersLike
+from ..protocol.opening import ClientOpening
+from ..protocol.uri import WebSocketURI, parse_uri
+from ..streams.completion import Completion
+from .io_channel import IOWebSocketChannel
+from .io_protocol import BufferLimits, IOProtocol, read_buffer
+
+__all__ = ["USER_AGENT", "connect"]
+
+USER_AGENT = f"cwschannel/{__version__}"
+
+
+def connect(
+    uri: str,
+    *,
+    protocols: Sequence[str] = (),
+    headers: HeadersLike = (),
+    origin: str | None = None,
+    user_agent: str | None = USER_AGENT,
+    ssl: tls.SSLContext | None = None,
+    server_hostname: str | None = None,
+    sock: socket.socket | None = None,
+    max_message_size: int | None = 2**20,
+    max_fragments: int | None = 4096,
+    ping_interval: float | None = 20,
+    ping_timeout: float | None = 20,
+    connect_timeout: float | None = 10,
+    close_timeout: float = 10,
+    read_limit: int = 2**20,
+    write_limit: int = 2**16,
+    max_buffered: int = 2**26,
+) -> IOWebSocketChannel:
+    """Open a WebSocket. Returns the channel at once; ``await`` it, or use it with ``async with``, to wait until it is open.
+
+    Args:
+        uri: ``ws://host[:port]/path?query``, or ``wss://...`` for TLS. User name and password in it are sent as
+            ``Authorization: Basic``.
+        protocols: the subprotocols to offer, the favourite first.
+        headers: what else to send: a mapping, or pairs.
+        origin: sent as ``Origin``, by clients that act for a browser.
+        user_agent: sent as ``User-Agent``; ``None`` sends none.
+        ssl: the TLS settings for ``wss``; by default certificates are verified against the system's authorities.
+        server_hostname: the name that the server's certificate must have, if it is not the URI's.
+        sock: a connected socket to use; the URI's host is only named in the request then.
+        max_message_size: the largest message that is received, in bytes; ``None`` for no limit.
+        max_fragments: the most frames that one received message may have; ``None`` for no limit.
+        ping_interval: seconds from a pong to the next keepalive ping; ``None`` for no keepalive.
+        ping_timeout: seconds in which something must come after a ping; ``None`` to send pings and not care.
+        connect_timeout: seconds for everything, from the name look-up to the last header; ``None`` for no limit.
+        close_timeout: seconds for the closing handshake and the end of TCP, in total.
+        read_limit: with more bytes than this received and not read by the application, the socket is not read.
+        write_limit: with more bytes than this on their way out, ``send()`` waits.
+        max_buffered: with more bytes than this on their way out, ``add()`` raises ``BackPressureError``.
+
+    Raises:
+        InvalidURI, ValueError, TypeError: a mistake in the arguments, at once.
+        RuntimeError: there is no running event loop.
+    """
+    target = parse_uri(uri)
+    options = ConnectionOptions(
+        max_message_size=max_message_size,
+        max_fragments=max_fragments,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        close_timeout=close_timeout,
+    )
+    limits = BufferLimits(read_limit=read_limit, write_limit=write_limit, max_buffered=max_buffered)
+    opening = ClientOpening(target, protocols=protocols, headers=headers, origin=origin, user_agent=user_agent)
+    if ssl is not None and not target.secure:
+        raise ValueError(f"ssl= is for wss:// URIs, and {uri!r} is a ws:// one")
+    if connect_timeout is not None and not connect_timeout > 0:
+        raise ValueError(f"connect_timeout must be more than 0 seconds; it is {connect_timeout}")
+    loop = asyncio.get_running_loop()
+    io = IOProtocol(loop, limits)
+    channel = IOWebSocketChannel(io, opening.request)
+    client = _ClientProtocol(opening, loop, lambda transport: _open(channel, io, transport, opening, options))
+
+    async def reach() -> object:
+        where: dict[str, Any] = {"host": target.host, "port": target.port} if sock is None else {"sock": sock}
+        if target.secure:
+            where |= {"ssl": ssl or default_context(), "server_hostname": server_hostname or target.host}
+            where |= {"ssl_handshake_timeout": connect_timeout, "ssl_shutdown_timeout": close_timeout}
+        return await loop.create_connection(lambda: client, **where)
+
+    channel._opening = loop.create_task(_run(reach, client, io, target, connect_timeout))
+    return channel
+
+
+@functools.cache
+def default_context() -> tls.SSLContext:
+    """The TLS settings of clients that give none. One for all: each costs a reading of the system's authorities."""
+    return tls.create_default_context()
+
+
+def _open(
+    channel: IOWebSocketChannel,
+    io: IOProtocol,
+    transport: asyncio.Transport,
+    opening: ClientOpening,
+    options: ConnectionOptions,
+) -> None:
+    channel.response = opening.response
+    channel._protocol = opening.protocol
+    connection = Connection(read_buffer(asyncio.get_running_loop()), client_side=True, options=options)
+    io.attach(transport, connection, opening.trailing)
+
+
+async def _run(
+    reach: Callable[[], Awaitable[object]],
+    client: _ClientProtocol,
+    io: IOProtocol,
+    target: WebSocketURI,
+    timeout: float | None,
+) -> None:
+    """Open the connection, or let ``io`` fail with the reason."""
+    error: Exception
+    try:
+        async with asyncio.timeout(timeout) as deadline:
+            await reach()
+            await client.finished
+        return
+    except asyncio.CancelledError:
+        if not io.opened.done():
+            io.fail(OpeningFailed("the connection was given up before it was open"))
+        client.abort()
+        raise
+    except WebSocketChannelException as problem:
+        error = problem
+    except Exception as cause:
+        if deadline.expired():
+            where = f"{target.host} port {target.port}"
+            message = f"{where} did not open a WebSocket within {timeout:g} s (connect_timeout)"
+            error = client.why_given_up() or OpeningTimeout(message)
+        else:
+            error = OpeningFailed(_explain(cause, target))
+        error.__cause__ = cause
+    if not io.opened.done():  # the deadline and the last byte may come in one pass of the loop
+        client.abort()
+        io.fail(error)
+
+
+def _explain(error: Exception, target: WebSocketURI) -> str:
+    """Say in one sentence why there is no connection."""
+    where = f"{target.host} port {target.port}"
+    if isinstance(error, socket.gaierror):
+        return f"no connection to {where}: the host name is not known ({error.strerror})"
+    if isinstance(error, ConnectionRefusedError):
+        return f"no connection to {where}: it was refused; is the server running?"
+    if isinstance(error, tls.SSLCertVerificationError):
+        return f"the certificate of {where} is not trusted: {error.verify_message}"
+    if isinstance(error, tls.SSLError):
+        return f"no TLS connection to {where}: {error.reason or error}; does the server speak TLS there?"
+    return f"no connection to {where}: {error.strerror if isinstance(error, OSError) and error.strerror else error}"
+
+
+class _ClientProtocol(asyncio.BufferedProtocol):
+    """The connection until it is open.
+
+    Attributes:
+        finished: ends when the connection is open, or with what kept it from opening.
+    """
+
+    def __init__(
+        self,
+        opening: ClientOpening,
+        loop: asyncio.AbstractEventLoop,
+        on_open: Callable[[asyncio.Transport], None],
+    ) -> None:
+        self._opening = opening
+        self._on_open = on_open
+        self._buffer = read_buffer(loop)
+        self._transport: asyncio.Transport | None = None
+        self.finished = Completion()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # not isinstance: uvloop's transports are no subclasses
+        self._transport = transport = cast("asyncio.Transport", transport)
+        transport.write(self._opening.request_bytes)
+
+    def get_buffer(self, sizehint: int) -> BytesLike:
+        return self._buffer.view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self.finished.done():
+            return
+        try:
+            is_open = self._opening.received(self._buffer.view[:nbytes].tobytes())
+        except WebSocketChannelException as error:
+            self.finished.finish(error)
+            return
+        if is_open:
+            assert self._transport is not None
+            self._on_open(self._transport)
+            self.finished.finish()
+
+    def eof_received(self) -> None:
+        if not self.finished.done():
+            try:
+                self._opening.eof()
+            except WebSocketChannelException as error:
+                self.finished.finish(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self.finished.finish(exc)
+        else:
+            self.eof_received()
+
+    def why_given_up(self) -> Exception | None:
+        """Return the refusal, if one has come but for the end of its body."""
+        try:
+            self._opening.give_up()
+        except WebSocketChannelException as error:
+            return error
+        return None
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()

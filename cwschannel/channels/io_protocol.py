@@ -1,0 +1,478 @@
+"""What waits for an asyncio transport: it writes what ``Connection`` returns, reads what it queues, sets its timer.
+
+The hot path is here. In: ``get_buffer`` (of the kernel), ``buffer_updated``, ``ControlledStream.deliver``. Out: ``send``,
+``transport.write``. No context managers, locks, log calls or objects for a single message belong into it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from dataclasses import dataclass
+from sys import getsizeof
+from typing import Any, Final
+
+from ..exceptions import BackPressureError, ConnectionClosed
+from ..kernels import ReadBuffer
+from ..kernels.frame import BytesLike, Message
+from ..protocol.closing import close_payload
+from ..protocol.connection import Connection, End, HangUp, Pong, Timer
+from ..status import ABNORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RECEIVED, NORMAL_CLOSURE
+from ..streams.completion import Completion
+from ..streams.controlled import ControlledStream
+
+__all__ = ["BufferLimits", "IOProtocol", "read_buffer"]
+
+# The first sends after a receive go out at once, which keeps a lone answer as fast as it can be; a longer burst is written
+# together (measured: 0.04 to 0.13 of the cost of a write for each message).
+_SENT_AT_ONCE: Final = 2
+_BATCH: Final = 65536
+
+# Why reading is held back.
+_QUEUE_FULL: Final = 1
+_LISTENER_PAUSED: Final = 2
+_WRITING_BLOCKED: Final = 4
+
+_QUIET: Final = frozenset({NORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RECEIVED})
+
+_local = threading.local()
+
+
+def read_buffer(loop: asyncio.AbstractEventLoop) -> ReadBuffer:
+    """Return the read buffer that all connections of this thread's loop share.
+
+    Reads are synchronous under selector loops and uvloop: what was read is taken out before anything else can read. A
+    proactor reads in the background, so each of its connections needs a buffer of its own.
+    """
+    if isinstance(loop, getattr(asyncio, "ProactorEventLoop", ())):
+        return ReadBuffer()
+    try:
+        return _local.buffer  # type: ignore[no-any-return]
+    except AttributeError:
+        _local.buffer = ReadBuffer()
+        return _local.buffer  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BufferLimits:
+    """How much may wait, in bytes.
+
+    Attributes:
+        read_limit: with more than this received and not yet read by the application, the socket is not read.
+        write_limit: with more than this on its way out, ``send()`` and ``add_stream()`` wait.
+        max_buffered: with more than this on its way out, ``add()`` raises ``BackPressureError``.
+    """
+
+    read_limit: int = 2**20
+    write_limit: int = 2**16
+    max_buffered: int = 2**26
+
+    def __post_init__(self) -> None:
+        for name in ("read_limit", "write_limit", "max_buffered"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1 byte; it is {getattr(self, name)}")
+
+
+class IOProtocol(asyncio.BufferedProtocol):
+    """One connection, from before it is open until after it is closed.
+
+    Until ``attach`` it has no transport, and what is sent waits.
+
+    Attributes:
+        stream: of the messages that were received.
+        opened: ends when the connection is open, or with what kept it from opening.
+        closed: ends when nothing is left of it; never raises.
+        latency: of the last ping that was answered, in seconds; 0.0 before.
+    """
+
+    __slots__ = (
+        "_burst",
+        "_clock",
+        "_connection",
+        "_early",
+        "_early_close",
+        "_early_size",
+        "_flush_due",
+        "_flushed",
+        "_held_back",
+        "_keepalive_sent",
+        "_limits",
+        "_locally_closed",
+        "_loop",
+        "_pending",
+        "_pending_size",
+        "_pings",
+        "_room",
+        "_timer",
+        "_transport",
+        "_unread",
+        "closed",
+        "get_buffer",
+        "latency",
+        "opened",
+        "stream",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: BufferLimits) -> None:
+        self._loop = loop
+        self._limits = limits
+        self.stream: ControlledStream[Message] = ControlledStream(loop, self._on_demand, self._why_ended)
+        self.opened = Completion()
+        self.closed = Completion()
+        self.latency = 0.0
+        self._connection: Connection | None = None
+        self._transport: asyncio.Transport | None = None
+        # before it is open:
+        self._early: list[str | BytesLike] = []
+        self._early_size = 0
+        self._early_close: tuple[int | None, str] | None = None
+        # of what goes out:
+        self._burst = 0  # sends since the last receive
+        self._pending: list[bytes] = []
+        self._pending_size = 0
+        self._flush_due = False
+        self._room: Completion | None = None  # while the transport has more than write_limit to write
+        self._flushed: Completion | None = None
+        # of what comes in:
+        self._unread = 0  # bytes of messages in the stream's queue, or more: it is set right when the queue is empty
+        self._held_back = 0
+        # of time:
+        self._timer: Timer | None = None
+        self._clock: asyncio.TimerHandle | None = None
+        self._pings: dict[bytes, tuple[Completion, float]] = {}
+        self._keepalive_sent = 0.0
+        self._locally_closed = False
+
+    # Beginning and end.
+
+    def attach(self, transport: asyncio.Transport, connection: Connection, trailing: bytes) -> None:
+        """The connection is open: take over the transport, and ``trailing``, the first bytes that it brought."""
+        self._transport = transport
+        self._connection = connection
+        # The kernel's method in place of one of ours: a call less for each read.
+        self.get_buffer = connection.get_buffer  # type: ignore[method-assign,assignment]
+        transport.set_write_buffer_limits(self._limits.write_limit)
+        transport.set_protocol(self)
+        early, self._early = self._early, []
+        self._early_size = 0
+        for message in early:
+            self._write_later(connection.send_message(message))
+        self._flush()
+        if self._flushed is not None:
+            self._await_flush()
+        self.opened.finish()
+        if self._early_close is not None:
+            self.close(*self._early_close)
+        self._after(connection.feed(trailing) if trailing else b"")
+
+    def fail(self, error: Exception) -> None:
+        """The connection could not be opened."""
+        self._early = []
+        self.opened.finish(error)
+        if self._flushed is not None:
+            self._await_flush()
+        self.closed.finish()
+        self.stream.finish()
+
+    def close(self, code: int | None, reason: str) -> None:
+        """Start the closing handshake; before the connection is open, as soon as it is."""
+        if self._connection is None:
+            close_payload(code, reason)  # a mistake in them is the caller's, now
+            self._locally_closed = True
+            if self._early_close is None:
+                self._early_close = (code, reason)
+        else:
+            data = self._connection.close(code, reason)
+            self._locally_closed = self._locally_closed or self.close_code is None
+            self._after(data)
+        self.stream.discard()
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what the transport knows of itself."""
+        return default if self._transport is None else self._transport.get_extra_info(name, default)
+
+    @property
+    def connection(self) -> Connection | None:
+        """The protocol's side of it, once open."""
+        return self._connection
+
+    @property
+    def close_code(self) -> int | None:
+        """What the peer's close frame said, once no more messages will come."""
+        if self._connection is not None:
+            return self._connection.close_code
+        return ABNORMAL_CLOSURE if self.opened.error() is not None else None
+
+    def closed_error(self) -> Exception:
+        """The error for whoever wants more messages, or to send one, when there is no connection any more."""
+        if self._connection is not None:
+            return self._connection.closed_error()
+        error = self.opened.error()
+        return error if isinstance(error, Exception) else ConnectionClosed(ABNORMAL_CLOSURE)
+
+    def _why_ended(self) -> Exception | None:
+        """The error with which the stream ends."""
+        if self._connection is None:
+            # One failure has one owner: who awaits `opened`, else the reader of the stream.
+            if self._locally_closed or self.opened.claimed or self.opened.is_awaited():
+                return None
+            self.opened.claimed = True
+        elif self._locally_closed or self._connection.close_code in _QUIET:
+            return None
+        return self.closed_error()
+
+    # What comes in.
+
+    def buffer_updated(self, nbytes: int) -> None:
+        connection = self._connection
+        assert connection is not None
+        self._burst = 0
+        data = connection.received(nbytes)
+        if data or connection.events:
+            self._after(data)
+            return
+        messages = connection.messages
+        if messages:
+            connection.messages = []
+            self._deliver(messages)
+
+    def _deliver(self, messages: list[Message]) -> None:
+        stream = self.stream
+        queue = stream.queue
+        if not queue:
+            self._unread = 0
+        stream.deliver(messages, at_once=True)
+        if queue:
+            self._unread += sum(map(getsizeof, messages))
+            if self._unread > self._limits.read_limit:
+                stream.held_back = True
+                self._hold_back(_QUEUE_FULL, True)
+
+    def eof_received(self) -> None:
+        assert self._connection is not None
+        self._after(self._connection.eof())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        assert self._connection is not None
+        self._pending = []
+        self._pending_size = 0
+        self._after(self._connection.eof(exc))
+        for completion, _ in self._pings.values():
+            completion.finish(self.closed_error())
+        self._pings = {}
+        self.resume_writing()
+        self.closed.finish()
+
+    def _on_demand(self, wanted: bool) -> None:
+        self._hold_back(_LISTENER_PAUSED, not wanted)
+        if wanted:
+            self._unread = 0
+            self.stream.held_back = False
+            self._hold_back(_QUEUE_FULL, False)
+
+    def _hold_back(self, reason: int, on: bool) -> None:
+        before = self._held_back
+        self._held_back = before | reason if on else before & ~reason
+        transport = self._transport
+        if transport is not None and bool(before) != bool(self._held_back) and not transport.is_closing():
+            if on:
+                transport.pause_reading()
+            else:
+                transport.resume_reading()
+
+    # What Connection wants.
+
+    def _after(self, data: bytes) -> None:
+        """Follow the three rules: write what was returned, set the timer, read what was queued."""
+        connection = self._connection
+        assert connection is not None
+        if data:
+            self._write(data)
+            self._flush()
+            if self._room is not None:
+                # A peer that makes us answer and does not read the answers must not fill our memory with them.
+                self._hold_back(_WRITING_BLOCKED, True)
+        if connection.timer is not self._timer:
+            self._set_timer(connection.timer)
+        if connection.messages:
+            messages, connection.messages = connection.messages, []
+            self._deliver(messages)
+        if connection.events:
+            events, connection.events = connection.events, []
+            for event in events:
+                if isinstance(event, Pong):
+                    self._take_pong(event)
+                elif isinstance(event, End):
+                    self._held_back |= _QUEUE_FULL
+                    self._hold_back(_QUEUE_FULL | _LISTENER_PAUSED | _WRITING_BLOCKED, False)
+                    self.stream.finish(at_once=True)
+                else:
+                    self._hang_up(event)
+
+    def _hang_up(self, how: HangUp) -> None:
+        transport = self._transport
+        assert transport is not None
+        self._flush()
+        if how is HangUp.ABORT:
+            transport.abort()
+        elif how is HangUp.HALF_CLOSE and transport.can_write_eof() and not transport.is_closing():
+            transport.write_eof()
+        else:
+            transport.close()
+
+    def _set_timer(self, timer: Timer | None) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+        self._timer = timer
+        self._clock = None if timer is None else self._loop.call_later(timer.seconds, self._on_timer)
+
+    def _on_timer(self) -> None:
+        assert self._connection is not None
+        self._clock = None
+        data = self._connection.on_timer(reading_paused=bool(self._held_back))
+        if self._connection.timer is not None and self._connection.timer.what == "pong":
+            self._keepalive_sent = time.perf_counter()
+        self._after(data)
+
+    # What goes out.
+
+    def send(self, message: str | BytesLike) -> None:
+        """Send a message, or keep it until the connection is open. Raises ``ConnectionClosed`` when it is closing."""
+        connection = self._connection
+        if connection is None:
+            self._keep(message)
+            return
+        if self._room is not None:
+            self._check_buffered()
+        data = connection.send_message(message)
+        if self._burst < _SENT_AT_ONCE and not self._pending:
+            self._burst += 1
+            self._transport.write(data)  # type: ignore[union-attr]
+        else:
+            self._write_later(data)
+
+    def is_blocked(self) -> bool:
+        """Return whether more than ``write_limit`` bytes are on their way out."""
+        return self._room is not None
+
+    async def drain(self) -> None:
+        """Wait until no more than ``write_limit`` bytes are on their way out, or the connection is lost."""
+        while self._room is not None:
+            await self._room
+
+    def flush(self) -> Completion:
+        """Write what is held together; the result ends when the operating system has taken all of it."""
+        flushed = self._flushed
+        if flushed is None:
+            flushed = self._flushed = Completion()
+            if self._transport is not None or self.opened.done():
+                self._await_flush()
+        return flushed
+
+    def _await_flush(self) -> None:
+        self._flush()
+        transport = self._transport
+        if transport is not None and not self.closed.done() and transport.get_write_buffer_size():
+            # With a limit of 0 the transport calls resume_writing() when it has nothing left.
+            transport.set_write_buffer_limits(0)
+        elif self._flushed is not None:
+            self._flushed.finish()
+            self._flushed = None
+
+    async def ping(self, payload: bytes) -> float:
+        """Send a ping; return the seconds until its pong came."""
+        await self.opened
+        assert self._connection is not None
+        if payload in self._pings:
+            raise ValueError("a ping with the same payload is still waiting for its pong")
+        data = self._connection.send_ping(payload)
+        completion = Completion()
+        self._pings[payload] = (completion, time.perf_counter())
+        self._write(data)
+        self._flush()
+        try:
+            await completion
+        finally:
+            self._pings.pop(payload, None)
+        return self.latency
+
+    def pause_writing(self) -> None:
+        if self._room is None:
+            self._room = Completion()
+
+    def resume_writing(self) -> None:
+        room, self._room = self._room, None
+        if room is not None:
+            room.finish()
+        flushed, self._flushed = self._flushed, None
+        if flushed is not None:
+            flushed.finish()
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.set_write_buffer_limits(self._limits.write_limit)
+        self._hold_back(_WRITING_BLOCKED, False)
+
+    def _take_pong(self, pong: Pong) -> None:
+        now = time.perf_counter()
+        if pong.keepalive:
+            self.latency = now - self._keepalive_sent
+        elif pong.payload in self._pings:
+            # A pong answers the pings before its own, too: a peer may answer only the latest (RFC 6455 section 5.5.3).
+            for payload in list(self._pings):
+                completion, sent = self._pings.pop(payload)
+                self.latency = now - sent
+                completion.finish()
+                if payload == pong.payload:
+                    break
+
+    def _keep(self, message: str | BytesLike) -> None:
+        if self.opened.done():
+            raise self.closed_error()
+        if not isinstance(message, (str, bytes)):
+            message = memoryview(message).tobytes()  # the caller may change it before it is sent
+        self._check_buffered()
+        self._early.append(message)
+        self._early_size += getsizeof(message)
+
+    def _check_buffered(self) -> None:
+        waiting = self._early_size + self._pending_size
+        if self._transport is not None:
+            waiting += self._transport.get_write_buffer_size()
+        if waiting > self._limits.max_buffered:
+            raise BackPressureError(
+                f"{waiting} bytes wait to be sent, more than max_buffered ({self._limits.max_buffered}): the peer does not "
+                f"read fast enough; use 'await channel.send()' or 'await channel.sink.flush()' to wait for it"
+            )
+
+    def _write(self, data: bytes) -> None:
+        if self._pending:
+            self._write_later(data)
+        else:
+            self._transport.write(data)  # type: ignore[union-attr]
+
+    def _write_later(self, data: bytes) -> None:
+        self._pending.append(data)
+        self._pending_size += len(data)
+        if self._pending_size >= _BATCH:
+            self._flush()
+        elif not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush_at_end_of_pass)
+
+    def _flush_at_end_of_pass(self) -> None:
+        self._flush_due = False
+        if len(self._pending) <= 1:
+            self._burst = 0  # no burst, after all
+        self._flush()
+
+    def _flush(self) -> None:
+        pending = self._pending
+        if pending:
+            self._pending = []
+            self._pending_size = 0
+            self._transport.write(pending[0] if len(pending) == 1 else b"".join(pending))  # type: ignore[union-attr]

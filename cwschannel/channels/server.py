@@ -1,0 +1,398 @@
+"""``serve()``: from a port to channels, over asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import socket
+import ssl as tls
+from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any, Final, Self, cast
+
+from ..exceptions import ConnectionClosed, InvalidHandshake
+from ..kernels.frame import BytesLike
+from ..protocol.closing import close_payload
+from ..protocol.connection import Connection, ConnectionOptions
+from ..protocol.http import Headers, HeadersLike, Request, Response
+from ..protocol.opening import ServerOpening, check_headers, check_protocols
+from ..status import GOING_AWAY, INTERNAL_SERVER_ERROR, NORMAL_CLOSURE
+from ..streams.completion import Completion
+from .io_channel import IOWebSocketChannel
+from .io_protocol import BufferLimits, IOProtocol, read_buffer
+
+__all__ = ["Handler", "ProcessRequest", "Server", "serve"]
+
+logger = logging.getLogger("cwschannel")
+
+Handler = Callable[[IOWebSocketChannel], Awaitable[object] | None]
+ProcessRequest = Callable[[Request], Response | Awaitable[Response | None] | None]
+
+_UNAVAILABLE: Final = "the server is shutting down"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    protocols: tuple[str, ...]
+    allowed_origins: Collection[str] | str | None
+    process_request: ProcessRequest | None
+    headers: Headers
+    connect_timeout: float | None
+    connection: ConnectionOptions
+    limits: BufferLimits
+
+
+def serve(
+    handler: Handler,
+    host: str | Sequence[str] | None = None,
+    port: int | None = None,
+    *,
+    protocols: Sequence[str] = (),
+    allowed_origins: Collection[str] | str | None = None,
+    process_request: ProcessRequest | None = None,
+    headers: HeadersLike = (),
+    ssl: tls.SSLContext | None = None,
+    sock: socket.socket | None = None,
+    backlog: int = 100,
+    reuse_port: bool | None = None,
+    max_message_size: int | None = 2**20,
+    max_fragments: int | None = 4096,
+    ping_interval: float | None = 20,
+    ping_timeout: float | None = 20,
+    connect_timeout: float | None = 10,
+    close_timeout: float = 10,
+    read_limit: int = 2**20,
+    write_limit: int = 2**16,
+    max_buffered: int = 2**26,
+) -> Server:
+    """Make a WebSocket server. ``await`` it, or use it with ``async with``, to start it.
+
+    Args:
+        handler: called with each channel that is open. If it is a coroutine function, the channel is closed when it
+            returns, with 1000, or when it raises, with 1011; a plain function sets up callbacks and leaves it open.
+        host: an address or name to listen on, or several; ``None`` for all interfaces.
+        port: 0 for one that is free; see ``Server.port``.
+        protocols: the subprotocols that the server speaks, its favourite first.
+        allowed_origins: which pages' scripts may connect: origins such as ``"https://example.com"``, ``"*"`` for all,
+            ``None`` for pages of the same host. A request without ``Origin`` comes from no browser and passes.
+        process_request: called with each request, before it is looked at as a WebSocket's. A ``Response`` that it returns
+            is sent in place of an upgrade: ``Response.text(404)``, or a health check's answer. May be a coroutine function.
+        headers: what else to send when a connection opens.
+        ssl: the TLS settings; makes it a ``wss`` server.
+        sock: a bound socket to listen on, in place of host and port.
+        backlog: how many connections the system holds until they are accepted.
+        reuse_port: whether several processes may listen on the port.
+        connect_timeout: seconds that a client may take for its request, and for TLS before that; ``None`` for no limit.
+
+    The other options are those of ``connect``.
+
+    Raises:
+        ValueError, TypeError: a mistake in the arguments, at once.
+    """
+    if connect_timeout is not None and not connect_timeout > 0:
+        raise ValueError(f"connect_timeout must be more than 0 seconds; it is {connect_timeout}")
+    options = _Options(
+        protocols=check_protocols(protocols),
+        allowed_origins=allowed_origins,
+        process_request=process_request,
+        headers=check_headers(headers),
+        connect_timeout=connect_timeout,
+        connection=ConnectionOptions(
+            max_message_size=max_message_size,
+            max_fragments=max_fragments,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+        ),
+        limits=BufferLimits(read_limit=read_limit, write_limit=write_limit, max_buffered=max_buffered),
+    )
+    listening: dict[str, Any] = {"backlog": backlog}
+    listening |= {"sock": sock} if sock is not None else {"host": host, "port": port, "reuse_port": reuse_port}
+    if ssl is not None:
+        listening |= {"ssl": ssl, "ssl_handshake_timeout": connect_timeout, "ssl_shutdown_timeout": close_timeout}
+    return Server(handler, options, listening)
+
+
+class Server:
+    """A server that ``serve`` made.
+
+    Attributes:
+        channels: the channels that are open now.
+    """
+
+    def __init__(self, handler: Handler, options: _Options, listening: dict[str, Any]) -> None:
+        self.channels: set[IOWebSocketChannel] = set()
+        self._handler = handler
+        self._options = options
+        self._listening = listening
+        self._server: asyncio.Server | None = None
+        self._opening: set[_ServerProtocol] = set()
+        self._handlers: set[asyncio.Task[None]] = set()
+        self._closer: asyncio.Task[None] | None = None
+        self._closed = Completion()
+
+    async def start(self) -> None:
+        """Listen. Does nothing if it does so already.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        if self._server is None:
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(lambda: _ServerProtocol(self, loop), **self._listening)
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self.__aenter__().__await__()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+        await self.wait_closed()
+
+    @property
+    def sockets(self) -> tuple[Any, ...]:
+        """The sockets that it listens on; none once it is closed."""
+        return () if self._server is None else tuple(self._server.sockets)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on, which ``port=0`` left to the system.
+
+        Raises:
+            ValueError: it does not listen, or not on a port.
+        """
+        for sock in self.sockets:
+            if sock.family in (socket.AF_INET, socket.AF_INET6):
+                return int(sock.getsockname()[1])
+        raise ValueError("the server does not listen on a port")
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closer is not None
+
+    async def serve_forever(self) -> None:
+        """Start, if that was not done, and wait until the server is closed."""
+        await self.start()
+        await self._closed
+
+    def close(self, code: int = GOING_AWAY, reason: str = "") -> None:
+        """Stop listening, close every channel, and refuse with 503 those who are still opening one.
+
+        Returns at once; ``wait_closed`` says when it is done.
+
+        Raises:
+            ValueError: code or reason may not be sent.
+        """
+        close_payload(code, reason)
+        if self.is_closing:
+            return
+        if self._server is None:
+            self._closed.finish()
+            return
+        self._server.close()
+        for opening in list(self._opening):
+            opening.reject(Response.text(503, _UNAVAILABLE))
+        for channel in list(self.channels):
+            channel._io.close(code, reason)
+        self._closer = asyncio.get_running_loop().create_task(self._wait_for_all())
+
+    async def wait_closed(self) -> None:
+        """Wait until every connection is closed and every handler has returned.
+
+        That takes at most ``close_timeout`` for the closing handshakes, and as long again for the handlers; handlers that
+        still run then are cancelled.
+        """
+        await self._closed
+
+    async def _wait_for_all(self) -> None:
+        assert self._server is not None
+        timeout = self._options.connection.close_timeout
+        try:
+            for channel in list(self.channels):
+                await channel._io.closed
+            for patience in (timeout, timeout):
+                if self._handlers:
+                    await asyncio.wait(self._handlers, timeout=patience)
+                for task in self._handlers:
+                    task.cancel()
+            if self._handlers:
+                logger.error("%d handlers did not end, even when cancelled", len(self._handlers))
+            for opening in list(self._opening):
+                opening.abort()
+            await self._server.wait_closed()
+        finally:
+            self._closed.finish()
+
+    def _add(self, channel: IOWebSocketChannel) -> None:
+        """Begin to handle a channel that is open now."""
+        self.channels.add(channel)
+        channel._io.closed.when_done(lambda: self.channels.discard(channel))
+        task = asyncio.get_running_loop().create_task(self._handle(channel))
+        self._handlers.add(task)
+        task.add_done_callback(self._handlers.discard)
+
+    async def _handle(self, channel: IOWebSocketChannel) -> None:
+        code = NORMAL_CLOSURE
+        try:
+            result = self._handler(channel)
+            if result is None:
+                return
+            await result
+        except asyncio.CancelledError:
+            code = GOING_AWAY
+            raise
+        except Exception as error:
+            # No details on the wire: they are not the client's business.
+            code = INTERNAL_SERVER_ERROR
+            if isinstance(error, ConnectionClosed) and channel.close_code is not None:
+                logger.info("%r ended in the middle of its handler: %s", channel, error)
+            else:
+                logger.exception("the handler of %r failed", channel)
+        finally:
+            if code != NORMAL_CLOSURE or result is not None:
+                channel._io.close(code, "")
+
+
+class _ServerProtocol(asyncio.BufferedProtocol):
+    """A connection until it is open, or refused."""
+
+    __slots__ = ("_buffer", "_clock", "_hook", "_loop", "_opening", "_rejected", "_server", "_transport")
+
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+        self._server = server
+        self._loop = loop
+        self._opening = ServerOpening()
+        self._buffer = read_buffer(loop)
+        self._transport: asyncio.Transport | None = None
+        self._clock: asyncio.TimerHandle | None = None
+        self._hook: asyncio.Task[None] | None = None
+        self._rejected = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # not isinstance: uvloop's transports are no subclasses
+        self._transport = transport = cast("asyncio.Transport", transport)
+        self._server._opening.add(self)
+        timeout = self._server._options.connect_timeout
+        if timeout is not None:
+            self._clock = self._loop.call_later(timeout, self._on_deadline)
+        if self._server.is_closing:
+            self.reject(Response.text(503, _UNAVAILABLE))
+
+    def get_buffer(self, sizehint: int) -> BytesLike:
+        return self._buffer.view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._rejected:
+            return  # read on, so that no reset destroys our answer before the client has read it
+        try:
+            request = self._opening.received(self._buffer.view[:nbytes].tobytes())
+            if request is not None:
+                self._decide(request)
+        except InvalidHandshake as error:
+            self._refuse(error)
+
+    def _decide(self, request: Request) -> None:
+        hook = self._server._options.process_request
+        if hook is None:
+            self._accept()
+            return
+        try:
+            answer = hook(request)
+        except Exception:
+            self._report_hook()
+            return
+        if inspect.isawaitable(answer):
+            # Early frames wait in the system's buffer meanwhile, which has its bound.
+            assert self._transport is not None
+            self._transport.pause_reading()
+            self._hook = self._loop.create_task(self._await_hook(answer))
+        elif answer is not None:
+            self.reject(answer)
+        else:
+            self._accept()
+
+    async def _await_hook(self, awaitable: Awaitable[Response | None]) -> None:
+        try:
+            answer = await awaitable
+        except Exception:
+            self._report_hook()
+            return
+        transport = self._transport
+        if self._rejected or transport is None or transport.is_closing():
+            return
+        transport.resume_reading()
+        if answer is not None:
+            self.reject(answer)
+            return
+        try:
+            self._accept()
+        except InvalidHandshake as error:
+            self._refuse(error)
+
+    def _report_hook(self) -> None:
+        logger.exception("process_request failed")
+        self.reject(Response.text(500))
+
+    def _accept(self) -> None:
+        options = self._server._options
+        transport = self._transport
+        assert transport is not None
+        assert self._opening.request is not None
+        data, response, protocol = self._opening.accept(
+            protocols=options.protocols, allowed_origins=options.allowed_origins, headers=options.headers
+        )
+        transport.write(data)
+        self._leave()
+        io = IOProtocol(self._loop, options.limits)
+        channel = IOWebSocketChannel(io, self._opening.request)
+        channel.response = response
+        channel._protocol = protocol
+        connection = Connection(self._buffer, client_side=False, options=options.connection)
+        self._server._add(channel)
+        io.attach(transport, connection, self._opening.trailing)
+
+    def _refuse(self, error: InvalidHandshake) -> None:
+        logger.info("refused a request with %d: %s", error.status, error)
+        self.reject(Response.text(error.status, str(error), error.headers))
+
+    def reject(self, response: Response) -> None:
+        """Answer with something else than an upgrade, and close once the client has."""
+        transport = self._transport
+        if self._rejected or transport is None or transport.is_closing():
+            return
+        self._rejected = True
+        reason = response.reason or HTTPStatus(response.status).phrase
+        pairs = [("Date", formatdate(usegmt=True)), *response.headers.pairs()]
+        transport.write(self._opening.reject(Response(response.status, reason, Headers(pairs), response.body)))
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:
+            transport.close()
+
+    def _on_deadline(self) -> None:
+        self._clock = None
+        self.reject(Response.text(408, "the request did not come in time"))
+        self.abort()
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+        if self._hook is not None:
+            self._hook.cancel()
+
+    def _leave(self) -> None:
+        self._server._opening.discard(self)
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None

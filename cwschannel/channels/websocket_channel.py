@@ -1,0 +1,135 @@
+"""The interface of WebSocket channels on every platform."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Awaitable
+from types import TracebackType
+from typing import Any, Self
+
+from ..exceptions import ChannelStateError
+from ..kernels import sign_key
+from ..kernels.frame import BytesLike, Message
+from ..status import INTERNAL_SERVER_ERROR, NORMAL_CLOSURE
+from ..streams.channel import StreamChannel
+from ..streams.sink import StreamSink
+
+__all__ = ["WebSocketChannel", "WebSocketSink"]
+
+
+class WebSocketSink(StreamSink[str | BytesLike]):
+    """A sink of messages: ``str`` is sent as text, anything with a contiguous buffer as binary.
+
+    Beyond what ``StreamSink`` says, an error given to ``add_error`` cannot be sent: it closes the connection with 1011 and
+    ends ``done``.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def close(self, code: int | None = None, reason: str = "") -> Awaitable[None]:
+        """Start the closing handshake, after what was added. Takes effect at once, whether awaited or not.
+
+        Calling it again changes nothing. The result is ``done``: the end of the connection, within ``close_timeout``.
+
+        Args:
+            code: 1000 to 1003, 1007 to 1014, or 3000 to 4999. Without one the close frame is empty, and the peer sees 1005.
+            reason: at most 123 bytes of UTF-8.
+
+        Raises:
+            ValueError: code or reason may not be sent (RFC 6455 sections 5.5 and 7.4). Nothing was sent.
+            ChannelStateError: ``add_stream`` is running.
+        """
+
+
+class WebSocketChannel(StreamChannel[Message]):
+    """A two-way channel of messages over a WebSocket.
+
+    ``stream`` brings ``str`` for text and ``bytes`` for binary, and ends when the connection does: quietly if it was closed
+    with 1000, 1001 or no code, or by us; else with ``ConnectionClosed``.
+    """
+
+    __slots__ = ()
+
+    @staticmethod
+    def sign_key(key: str) -> str:
+        """Return the ``Sec-WebSocket-Accept`` value for a ``Sec-WebSocket-Key`` (RFC 6455 section 4.2.2, step 5.4).
+
+        Raises:
+            ValueError: the key is not 16 bytes in base64.
+        """
+        return sign_key(key)
+
+    @staticmethod
+    def connect(uri: str, **options: Any) -> WebSocketChannel:
+        """Connect by the platform's own means; takes what ``cwschannel.connect`` takes."""
+        from .connect import connect
+
+        return connect(uri, **options)
+
+    @property
+    @abstractmethod
+    def sink(self) -> WebSocketSink: ...
+
+    @property
+    @abstractmethod
+    def ready(self) -> Awaitable[None]:
+        """Ends when the connection is open; raises ``OpeningFailed`` if it could not be opened.
+
+        One failure has one owner: whoever awaits this gets it. If nobody does, the stream raises it.
+        """
+
+    @property
+    @abstractmethod
+    def protocol(self) -> str | None:
+        """The subprotocol that was agreed on, or ``None``; settled once ``ready``."""
+
+    @property
+    @abstractmethod
+    def close_code(self) -> int | None:
+        """The close code that the peer sent; 1005 if it sent none, 1006 if the connection was lost; ``None`` while open."""
+
+    @property
+    @abstractmethod
+    def close_reason(self) -> str | None:
+        """The reason that the peer sent, else an empty string; ``None`` while open."""
+
+    @abstractmethod
+    async def send(self, message: str | BytesLike) -> None:
+        """Send a message, and wait while more than ``write_limit`` bytes are on their way out.
+
+        Raises:
+            ConnectionClosed: the connection is closed or closing.
+            OpeningFailed: it could not be opened.
+        """
+
+    @abstractmethod
+    async def recv(self) -> Message:
+        """Return the next message. Cancelling loses nothing.
+
+        Raises:
+            ConnectionClosed: there will be no more.
+            OpeningFailed: the connection could not be opened.
+        """
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Drop the connection now, without a closing handshake. The peer sees 1006."""
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return aiter(self.stream)
+
+    async def __aenter__(self) -> Self:
+        await self.ready
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # "1011 indicates that a server is terminating the connection because it encountered an unexpected condition" (7.4.1)
+        try:
+            done = self.sink.close(NORMAL_CLOSURE if kind is None else INTERNAL_SERVER_ERROR)
+        except ChannelStateError:  # add_stream() is in the middle of it, and nothing may stay open behind us
+            self.abort()
+            done = self.sink.done
+        await done

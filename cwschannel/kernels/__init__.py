@@ -1,0 +1,50 @@
+"""Bytes in, bytes out, at C speed: masking, framing, UTF-8, the handshake's signature. No I/O, no clock, no connection.
+
+This is the one place that knows of two implementations. The compiled one is taken if it is there and the environment
+variable ``CWSCHANNEL_PURE`` is not set; never a mixture of both.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+
+def _load_compiled() -> bool:
+    if os.environ.get("CWSCHANNEL_PURE", "0") not in ("", "0"):
+        return False
+    try:
+        import cwschannel.kernels.compiled.framing
+        import cwschannel.kernels.compiled.masking
+        import cwschannel.kernels.compiled.signing
+        import cwschannel.kernels.compiled.utf8  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+COMPILED: Final[bool] = _load_compiled()
+"""Whether the compiled kernels are in use."""
+
+if TYPE_CHECKING or not COMPILED:
+    from .pure.framing import FrameReader, ReadBuffer, encode_frame
+    from .pure.masking import mask, mask_in_place, mask_key
+    from .pure.signing import sign_key
+    from .pure.utf8 import Utf8Validator
+else:
+    from .compiled.framing import FrameReader, ReadBuffer, encode_frame
+    from .compiled.masking import mask, mask_in_place, mask_key
+    from .compiled.signing import sign_key
+    from .compiled.utf8 import Utf8Validator
+
+__all__ = [
+    "COMPILED",
+    "FrameReader",
+    "ReadBuffer",
+    "Utf8Validator",
+    "encode_frame",
+    "mask",
+    "mask_in_place",
+    "mask_key",
+    "sign_key",
+]

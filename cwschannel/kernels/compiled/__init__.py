@@ -1,0 +1,1 @@
+"""The kernels in Cython and C. Same names and behaviour as ``pure``."""

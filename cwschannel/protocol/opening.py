@@ -1,0 +1,398 @@
+"""The opening handshake (RFC 6455 section 4), both sides, without I/O: HTTP heads in and out, by way of h11."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import h11
+
+from ..exceptions import HandshakeRejected, InvalidHandshake
+from ..kernels import sign_key
+from .http import Headers, HeadersLike, Request, Response
+from .uri import WebSocketURI
+
+__all__ = ["ClientOpening", "ServerOpening"]
+
+VERSION: Final = "13"
+
+# A head that is larger is an attack or a mistake. nginx and node allow 8 to 32 KiB in all, most servers 100 headers.
+LONGEST_HEAD: Final = 16384
+MOST_HEADERS: Final = 128
+# What is kept of the body of a refusal, for whoever wants to know why.
+LONGEST_BODY: Final = 2**20
+
+_HEAD_END = re.compile(rb"\r\n\r\n")
+# Bare line feeds, folded lines and NULs are read differently by different programs, which lets requests be smuggled past a
+# proxy (RFC 9112 sections 2.2, 5.2, 11.2).
+_SMUGGLING = re.compile(rb"(?<!\r)\n|\r\n[ \t]|\r[^\n]|\x00")
+_METHOD_BEGINNING = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}( |$)")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_OWN_HEADERS: Final = frozenset(
+    {
+        "connection",
+        "content-length",
+        "sec-websocket-accept",
+        "sec-websocket-extensions",
+        "sec-websocket-key",
+        "sec-websocket-protocol",
+        "sec-websocket-version",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+class _Head:
+    """Collects the first head of a connection, within the limits, and refuses what could be read in two ways."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self.complete = False
+
+    def take(self, data: bytes) -> bytes:
+        """Add what was received. Returns everything once the head is whole, else nothing."""
+        seen = max(0, len(self._data) - 3)
+        self._data += data
+        end = _HEAD_END.search(self._data, seen)
+        if (end.end() if end else len(self._data)) > LONGEST_HEAD:
+            raise InvalidHandshake(f"the head is longer than {LONGEST_HEAD} bytes", 431)
+        if bad := _SMUGGLING.search(self._data, seen, end.end() if end else len(self._data)):
+            what = {b"\n": "a bare line feed", b"\x00": "a NUL"}.get(bad.group(), "a folded line or bare carriage return")
+            raise InvalidHandshake(f"the head has {what} in it (RFC 9112 sections 2.2 and 5.2)")
+        if end is None:
+            return b""
+        if self._data.count(b"\n", 0, end.end()) - 2 > MOST_HEADERS:
+            raise InvalidHandshake(f"the head has more than {MOST_HEADERS} headers", 431)
+        self.complete = True
+        return bytes(self._data)
+
+    def beginning(self) -> bytes:
+        """As much of the first line as is there."""
+        return bytes(self._data.partition(b"\r\n")[0])
+
+
+class ClientOpening:
+    """The client's side (section 4.1). Write ``request_bytes``, then give ``received`` what comes.
+
+    Args:
+        uri: where to.
+        protocols: the subprotocols to offer, the favourite first.
+        headers: what else to send. ``Host`` and ``User-Agent`` take the place of ours.
+        origin: for clients that act for a browser.
+        user_agent: ``None`` sends no such header.
+
+    Attributes:
+        request: what is sent.
+        response: the server's answer, once ``received`` has returned true.
+        protocol: the subprotocol that the server chose, or ``None``.
+        trailing: what came after the answer: frames.
+
+    Raises:
+        ValueError: a subprotocol or header is not fit to be sent.
+    """
+
+    def __init__(
+        self,
+        uri: WebSocketURI,
+        *,
+        protocols: Sequence[str] = (),
+        headers: HeadersLike = (),
+        origin: str | None = None,
+        user_agent: str | None = None,
+    ) -> None:
+        self._protocols = check_protocols(protocols)
+        self._key = base64.b64encode(os.urandom(16)).decode()
+        extra = check_headers(headers)
+        pairs = [("Host", uri.authority)] if "host" not in extra else []
+        pairs += [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Key", self._key)]
+        pairs += [("Sec-WebSocket-Version", VERSION)]
+        if self._protocols:
+            pairs.append(("Sec-WebSocket-Protocol", ", ".join(self._protocols)))
+        if origin is not None:
+            pairs.append(("Origin", origin))
+        if user_agent is not None and "user-agent" not in extra:
+            pairs.append(("User-Agent", user_agent))
+        if uri.credentials is not None and "authorization" not in extra:
+            token = base64.b64encode(":".join(uri.credentials).encode()).decode()
+            pairs.append(("Authorization", f"Basic {token}"))
+        self.request = Request("GET", uri.target, Headers(pairs + extra.pairs()))
+        self.response: Response | None = None
+        self.protocol: str | None = None
+        self.trailing = b""
+        self._head = _Head()
+        self._body = bytearray()
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
+        self.request_bytes = self._send_request()
+
+    def _send_request(self) -> bytes:
+        headers = [(name.encode("ascii"), value.encode("utf-8")) for name, value in self.request.headers.pairs()]
+        try:
+            event = h11.Request(method="GET", target=self.request.target, headers=headers)
+            return (self._http.send(event) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
+        except h11.LocalProtocolError as error:
+            raise ValueError(f"the request cannot be sent: {error}") from None
+
+    def received(self, data: bytes) -> bool:
+        """Take what came. Returns whether the connection is open now.
+
+        Raises:
+            InvalidHandshake: the answer breaks section 4.1 or HTTP.
+            HandshakeRejected: the answer has another status than 101.
+        """
+        if not self._head.complete:
+            data = self._head.take(data)
+            if not self._head.complete:
+                if not b"HTTP/1.1 ".startswith(self._head.beginning()[:9]):
+                    raise InvalidHandshake(f"the peer does not speak HTTP/1.1: it sent {self._head.beginning()[:40]!r}")
+                return False
+        try:
+            self._http.receive_data(data)
+            return self._take_events()
+        except h11.RemoteProtocolError as error:
+            raise InvalidHandshake(f"the server's answer is not valid HTTP: {error}") from None
+
+    def eof(self) -> None:
+        """The server closed TCP before the connection was open. Raises the error that says so best."""
+        self.give_up()
+        raise InvalidHandshake("the server closed the connection during the opening handshake")
+
+    def give_up(self) -> None:
+        """No more will be waited for: raise ``HandshakeRejected`` if a refusal has come but for the end of its body."""
+        if self.response is not None and self.response.status != 101:
+            raise self._rejected()
+
+    def _take_events(self) -> bool:
+        while True:
+            event = self._http.next_event()
+            if isinstance(event, h11.InformationalResponse):
+                if event.status_code == 101:
+                    self.response = _to_response(event)
+                    self._check(self.response)
+                    self.trailing = self._http.trailing_data[0]
+                    return True
+            elif isinstance(event, h11.Response):
+                self.response = _to_response(event)
+            elif isinstance(event, h11.Data):
+                self._body += event.data
+                if len(self._body) >= LONGEST_BODY:
+                    raise self._rejected()
+            elif isinstance(event, h11.EndOfMessage):
+                raise self._rejected()
+            else:
+                return False
+
+    def _rejected(self) -> HandshakeRejected:
+        assert self.response is not None
+        response = self.response
+        body = bytes(self._body[:LONGEST_BODY])
+        return HandshakeRejected(Response(response.status, response.reason, response.headers, body))
+
+    def _check(self, response: Response) -> None:
+        headers = response.headers
+        # "If the response lacks an |Upgrade| header field or the |Upgrade| header field contains a value that is not an
+        # ASCII case-insensitive match for the value "websocket", the client MUST _Fail the WebSocket Connection_." (4.1)
+        if [value.lower() for value in headers.tokens("upgrade")] != ["websocket"]:
+            raise InvalidHandshake("the server's answer has no 'Upgrade: websocket' (RFC 6455 section 4.1)")
+        if not _has_token(headers, "connection", "upgrade"):
+            raise InvalidHandshake("the server's answer has no 'Connection: Upgrade' (RFC 6455 section 4.1)")
+        # A body would be taken for frames.
+        if "transfer-encoding" in headers or headers.get("content-length", "0").strip("0"):
+            raise InvalidHandshake("the server's answer 101 announces a body (RFC 9110 section 15.2)")
+        if headers.get_all("sec-websocket-accept") != [sign_key(self._key)]:
+            raise InvalidHandshake(
+                "the server's answer has no Sec-WebSocket-Accept that fits our key: it does not speak WebSocket, or a "
+                "cache answered in its place (RFC 6455 section 4.1)"
+            )
+        if "sec-websocket-extensions" in headers:
+            raise InvalidHandshake("the server chose an extension that was not offered (RFC 6455 section 4.1)")
+        chosen = headers.get_all("sec-websocket-protocol")
+        if len(chosen) > 1 or (chosen and chosen[0] not in self._protocols):
+            raise InvalidHandshake(
+                f"the server chose the subprotocol {', '.join(chosen)!r}, which was not offered (RFC 6455 section 4.1)"
+            )
+        self.protocol = chosen[0] if chosen else None
+
+
+class ServerOpening:
+    """The server's side (section 4.2). Give ``received`` what comes; write what ``accept`` or ``reject`` returns.
+
+    Attributes:
+        request: the client's request, once it came.
+        trailing: what came after the request: early frames, not to be read before the answer is written.
+    """
+
+    def __init__(self) -> None:
+        self._head = _Head()
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=LONGEST_HEAD)
+        self.request: Request | None = None
+
+    @property
+    def trailing(self) -> bytes:
+        return self._http.trailing_data[0]
+
+    def received(self, data: bytes) -> Request | None:
+        """Take what came. Returns the request once it is whole; whether it asks for a WebSocket is for ``accept`` to say.
+
+        Raises:
+            InvalidHandshake: the request is not valid HTTP, or has a body.
+        """
+        head = self._head.take(data)
+        if not self._head.complete:
+            if self._head.beginning() and not _METHOD_BEGINNING.match(self._head.beginning()):
+                tls = " (it looks like TLS: use wss:// only where the server has a certificate)"
+                hint = tls if self._head.beginning()[:1] == b"\x16" else ""
+                raise InvalidHandshake(f"the client does not speak HTTP{hint}")
+            return None
+        try:
+            self._http.receive_data(head)
+            event = self._http.next_event()
+            if not isinstance(event, h11.Request):
+                raise InvalidHandshake("the client sent no request")
+            self.request = _to_request(event)
+            if not isinstance(self._http.next_event(), h11.EndOfMessage):
+                raise InvalidHandshake("a request with a body opens no WebSocket")
+        except h11.RemoteProtocolError as error:
+            raise InvalidHandshake(f"the request is not valid HTTP: {error}", error.error_status_hint) from None
+        return self.request
+
+    def accept(
+        self,
+        *,
+        protocols: Sequence[str] = (),
+        allowed_origins: Collection[str] | str | None = None,
+        headers: HeadersLike = (),
+    ) -> tuple[bytes, Response, str | None]:
+        """Check the request and accept it. Returns the answer's bytes, the answer, and the subprotocol or ``None``.
+
+        Args:
+            protocols: the subprotocols that the server speaks, its favourite first.
+            allowed_origins: which pages' scripts may connect: origins such as ``"https://example.com"``, ``"*"`` for all,
+                ``None`` for pages of the same host. A request without ``Origin`` comes from no browser and passes.
+            headers: what else to send.
+
+        Raises:
+            InvalidHandshake: the request breaks section 4.2.1, or its origin is not allowed.
+        """
+        assert self.request is not None
+        key = self._check()
+        self._check_origin(allowed_origins)
+        protocol = self._choose_protocol(protocols)
+        pairs = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", sign_key(key))]
+        if protocol is not None:
+            pairs.append(("Sec-WebSocket-Protocol", protocol))
+        response = Response(101, "Switching Protocols", Headers(pairs + check_headers(headers).pairs()))
+        event = h11.InformationalResponse(status_code=101, reason=b"Switching Protocols", headers=_to_raw(response.headers))
+        return self._http.send(event) or b"", response, protocol
+
+    def reject(self, response: Response) -> bytes:
+        """Return the bytes of an answer after which the connection is to be closed."""
+        pairs = [pair for pair in response.headers.pairs() if pair[0].lower() != "connection"]
+        connection = "Upgrade, close" if "upgrade" in response.headers else "close"
+        head = f"HTTP/1.1 {response.status} {response.reason}\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in [*pairs, ("Connection", connection)])
+        without_body = self.request is not None and self.request.method == "HEAD"
+        return head.encode("latin-1") + b"\r\n" + (b"" if without_body else response.body)
+
+    def _check(self) -> str:
+        """Check the request against section 4.2.1. Returns its key."""
+        request = self.request
+        assert request is not None
+        if request.method != "GET":
+            raise InvalidHandshake("a WebSocket is opened with GET", 405, (("Allow", "GET"),))
+        if request.version != "1.1":
+            raise InvalidHandshake("a WebSocket needs HTTP/1.1", 505)
+        upgrade = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", VERSION))
+        headers = request.headers
+        if not _has_token(headers, "upgrade", "websocket") or not _has_token(headers, "connection", "upgrade"):
+            raise InvalidHandshake("this is a WebSocket server: the request must ask for an upgrade to it", 426, upgrade)
+        versions = headers.get_all("sec-websocket-version")
+        # "If this version does not match a version understood by the server, the server MUST abort the WebSocket handshake
+        # [...] and instead send an appropriate HTTP error code (such as 426 Upgrade Required) and a
+        # |Sec-WebSocket-Version| header field indicating the version(s) the server is capable of understanding." (4.2.2)
+        if versions != [VERSION]:
+            status = 426 if versions else 400
+            raise InvalidHandshake(f"the request must have the header 'Sec-WebSocket-Version: {VERSION}'", status, upgrade)
+        keys = headers.get_all("sec-websocket-key")
+        if len(keys) != 1:
+            raise InvalidHandshake("the request must have one Sec-WebSocket-Key (RFC 6455 section 4.2.1)")
+        try:
+            sign_key(keys[0])
+        except ValueError as error:
+            raise InvalidHandshake(f"{error} (RFC 6455 section 4.2.1)") from None
+        return keys[0]
+
+    def _check_origin(self, allowed: Collection[str] | str | None) -> None:
+        assert self.request is not None
+        origins = [origin.lower() for origin in self.request.headers.get_all("origin")]
+        if not origins or allowed == "*":
+            return
+        if allowed is None:
+            # Host and port must be the same. The scheme may not be: a proxy in front of us may have ended TLS.
+            host = self.request.headers.get("host", "").lower()
+            passes = origins in ([f"http://{host}"], [f"https://{host}"])
+        else:
+            allowed = (allowed,) if isinstance(allowed, str) else allowed
+            passes = origins in [[origin.lower()] for origin in allowed]
+        if not passes:
+            origin = ", ".join(origins)
+            raise InvalidHandshake(f"pages of the origin {origin!r} may not connect here (RFC 6455 section 10.2)", 403)
+
+    def _choose_protocol(self, protocols: Sequence[str]) -> str | None:
+        assert self.request is not None
+        offered = self.request.headers.tokens("sec-websocket-protocol")
+        for protocol in offered:
+            if not _TOKEN.fullmatch(protocol):
+                raise InvalidHandshake(f"the subprotocol {protocol!r} is not a token (RFC 6455 section 4.1)")
+        return next((protocol for protocol in protocols if protocol in offered), None)
+
+
+def check_protocols(protocols: Sequence[str]) -> tuple[str, ...]:
+    """Return subprotocols as a tuple, once they are fit to be sent: tokens, each of them once (section 4.1)."""
+    if isinstance(protocols, str):
+        raise TypeError(f"protocols is a sequence of names, such as [{protocols!r}], not one str")
+    for protocol in protocols:
+        if not _TOKEN.fullmatch(protocol):
+            raise ValueError(f"the subprotocol {protocol!r} is not a token: letters, digits and !#$%&'*+-.^_`|~")
+    if len(set(protocols)) != len(protocols):
+        raise ValueError("a subprotocol stands in protocols twice")
+    return tuple(protocols)
+
+
+def check_headers(headers: HeadersLike) -> Headers:
+    """Return extra headers, once they are known to leave the handshake's own ones alone."""
+    checked = Headers(headers)
+    for name, value in checked.pairs():
+        if name.lower() in _OWN_HEADERS:
+            raise ValueError(f"the header {name} belongs to the opening handshake and cannot be set")
+        if not _TOKEN.fullmatch(name) or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value) or value != value.strip(" \t"):
+            raise ValueError(f"{name!r}: {value!r} is not a header that can be sent (RFC 9110 section 5)")
+    return checked
+
+
+def _has_token(headers: Headers, name: str, token: str) -> bool:
+    return any(value.lower() == token for value in headers.tokens(name))
+
+
+def _to_headers(raw: h11._headers.Headers) -> Headers:
+    return Headers([(name.decode("ascii"), value.decode("latin-1")) for name, value in raw.raw_items()])
+
+
+def _to_raw(headers: Headers) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.pairs()]
+
+
+def _to_request(event: h11.Request) -> Request:
+    return Request(
+        event.method.decode("ascii"),
+        event.target.decode("latin-1"),
+        _to_headers(event.headers),
+        event.http_version.decode("ascii"),
+    )
+
+
+def _to_response(event: h11.InformationalResponse | h11.Response) -> Response:
+    return Response(event.status_code, event.reason.decode("latin-1"), _to_headers(event.headers))

@@ -1,0 +1,259 @@
+"""A stream that somebody else fills."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from ..exceptions import ChannelStateError
+from .stream import Stream, StreamSubscription
+from .waiter import Waiter
+
+__all__ = ["ControlledStream"]
+
+logger = logging.getLogger("cwschannel")
+
+T = TypeVar("T")
+
+
+class ControlledStream(Stream[T]):
+    """Hands on what it is given: to the callbacks of ``listen``, or to whoever awaits.
+
+    Whoever fills it calls ``deliver`` and, once, ``finish``, and looks at ``queue`` to know what is still unread.
+
+    Args:
+        loop: in whose callbacks ``deliver`` runs.
+        on_demand: called with ``False`` when a listener pauses, and with ``True`` when it resumed or nothing more is kept;
+            while ``held_back`` is set, also with ``True`` when the queue has been read empty.
+        why_ended: called once the stream has ended and is empty; returns the error for the reader, or ``None``.
+    """
+
+    __slots__ = (
+        "_discarding",
+        "_finished",
+        "_loop",
+        "_on_demand",
+        "_subscription",
+        "_waiter",
+        "_why_ended",
+        "held_back",
+        "queue",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_demand: Callable[[bool], None],
+        why_ended: Callable[[], Exception | None],
+    ) -> None:
+        self._loop = loop
+        self._on_demand = on_demand
+        self._why_ended = why_ended
+        self._waiter: Waiter | None = None
+        self._subscription: _Subscription[T] | None = None
+        self._finished = False
+        self._discarding = False
+        self.queue: deque[T] = deque()
+        self.held_back = False
+
+    # For whoever fills it.
+
+    def deliver(self, items: Sequence[T], *, at_once: bool = False) -> None:
+        """Hand on items; ``at_once`` if a waiting task may be resumed within this call."""
+        if self._discarding:
+            return
+        subscription = self._subscription
+        if subscription is not None:
+            subscription.deliver(items)
+            return
+        self.queue.extend(items)
+        waiter = self._waiter
+        if waiter is not None and self.queue:
+            waiter.wake(at_once=at_once)
+
+    def finish(self, *, at_once: bool = False) -> None:
+        """No more items will come. What is queued can still be read."""
+        if self._finished:
+            return
+        self._finished = True
+        if self._subscription is not None:
+            self._subscription.finish()
+        elif self._waiter is not None:
+            self._waiter.wake(at_once=at_once)
+
+    def discard(self) -> None:
+        """End the stream now, without what is queued and what may still come."""
+        self._discarding = True
+        self.queue.clear()
+        if not self._finished:
+            # Whoever calls this is in the middle of something: a done callback must not run within it.
+            self._finished = True
+            if self._subscription is not None:
+                self._loop.call_soon(self._subscription.finish)
+            elif self._waiter is not None:
+                self._waiter.wake()
+        self._on_demand(True)
+
+    # For whoever reads it.
+
+    def listen(
+        self,
+        on_data: Callable[[T], object] | None = None,
+        *,
+        on_error: Callable[[Exception], object] | None = None,
+        on_done: Callable[[], object] | None = None,
+        cancel_on_error: bool = False,
+    ) -> StreamSubscription:
+        if self._subscription is not None:
+            raise ChannelStateError("the stream is being listened to already, and it has one listener")
+        if self._waiter is not None:
+            raise ChannelStateError("a task is reading the stream already, and it has one reader")
+        for callback in (on_data, on_error, on_done):
+            if inspect.iscoroutinefunction(callback):
+                raise TypeError(
+                    f"{callback.__qualname__} is a coroutine function, and listen() calls plain functions; "
+                    f"use 'async for' to await something for each message"
+                )
+        self._subscription = _Subscription(self, on_data, on_error, on_done, cancel_on_error)
+        if self.queue or self._finished:
+            self._loop.call_soon(self._subscription.pump)
+        return self._subscription
+
+    def __aiter__(self) -> ControlledStream[T]:
+        self._check_no_listener()
+        return self
+
+    async def __anext__(self) -> T:
+        queue = self.queue
+        while not queue:
+            if self._finished:
+                error = self._why_ended()
+                raise StopAsyncIteration if error is None else error
+            await self._wait()
+        item = queue.popleft()
+        if self.held_back and not queue:
+            self._on_demand(True)
+        return item
+
+    async def _wait(self) -> None:
+        self._check_no_listener()
+        if self._waiter is not None:
+            raise ChannelStateError("another task is reading the stream already, and it has one reader")
+        waiter = self._waiter = Waiter(self._loop)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    def _check_no_listener(self) -> None:
+        if self._subscription is not None:
+            raise ChannelStateError("the stream is being listened to, so it cannot be read by 'async for' or recv()")
+
+
+class _Subscription(StreamSubscription, Generic[T]):
+    """The callbacks of ``listen``."""
+
+    __slots__ = ("_cancel_on_error", "_cancelled", "_on_data", "_on_done", "_on_error", "_pauses", "_stream")
+
+    def __init__(
+        self,
+        stream: ControlledStream[T],
+        on_data: Callable[[T], object] | None,
+        on_error: Callable[[Exception], object] | None,
+        on_done: Callable[[], object] | None,
+        cancel_on_error: bool,
+    ) -> None:
+        self._stream = stream
+        self._on_data = on_data
+        self._on_error = on_error
+        self._on_done = on_done
+        self._cancel_on_error = cancel_on_error
+        self._pauses = 0
+        self._cancelled = False
+
+    def pause(self) -> None:
+        self._pauses += 1
+        if self._pauses == 1 and not self._cancelled:
+            self._stream._on_demand(False)
+
+    def resume(self) -> None:
+        if self._pauses == 0:
+            return
+        self._pauses -= 1
+        if self._pauses == 0 and not self._cancelled:
+            self._stream._loop.call_soon(self.pump)
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._stream._discarding = True
+        self._stream.queue.clear()
+        self._stream._on_demand(True)
+
+    def deliver(self, items: Sequence[T]) -> None:
+        """Call back for each item, until one of the callbacks pauses or cancels."""
+        queue = self._stream.queue
+        if self._pauses or queue:
+            queue.extend(items)
+            return
+        on_data = self._on_data
+        if on_data is None:
+            return
+        remaining = iter(items)
+        for item in remaining:
+            try:
+                on_data(item)
+            except Exception as error:
+                self._report(error)
+            if self._stream._discarding:
+                return
+            if self._pauses:  # the callback may have called pause()
+                queue.extend(remaining)  # type: ignore[unreachable]
+                return
+
+    def pump(self) -> None:
+        """Call back for what is queued; then ask for more, or say that it was all."""
+        stream = self._stream
+        while stream.queue:
+            if self._pauses or self._cancelled:
+                return
+            items = list(stream.queue)
+            stream.queue.clear()
+            self.deliver(items)
+        if self._pauses or self._cancelled:
+            return
+        if stream._finished:
+            self.finish()
+        else:
+            stream._on_demand(True)
+
+    def finish(self) -> None:
+        """Call back for the end, once everything before it was."""
+        if self._cancelled or self._pauses or self._stream.queue:
+            return
+        error = self._stream._why_ended()
+        if error is not None:
+            if self._on_error is None:
+                logger.error("a stream ended with an error, and listen() was given no on_error: %s", error)
+            else:
+                self._call(self._on_error, error)
+            if self._cancel_on_error:
+                self.cancel()
+                return
+        self._cancelled = True
+        if self._on_done is not None:
+            self._call(self._on_done)
+
+    def _call(self, callback: Callable[..., object], *args: object) -> None:
+        try:
+            callback(*args)
+        except Exception as error:
+            self._report(error)
+
+    def _report(self, error: Exception) -> None:
+        self._stream._loop.call_exception_handler(
+            {"message": "a callback given to listen() raised an error", "exception": error}
+        )

@@ -1,0 +1,78 @@
+"""An awaitable that resumes its task at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from contextvars import Context
+from typing import Any
+
+__all__ = ["Waiter"]
+
+
+class Waiter:
+    """Lets one task wait for one thing, and resumes it in the very call of ``wake``.
+
+    A future resumes its task by way of the loop's queue, a whole pass later: measured on asyncio, that costs 2.2 to 4 us a
+    message, on uvloop 0.5 us. This speaks the part of a future's protocol that tasks use instead. Resuming at once is only
+    possible from a callback of the loop: where a task is running, ``wake`` goes by way of the queue like everybody else.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_cancelled", "_context", "_done", "_loop", "_message")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._asyncio_future_blocking = False
+        self._callback: Callable[[Any], object] | None = None
+        self._context: Context | None = None
+        self._done = False
+        self._cancelled = False
+        self._message: Any = None
+
+    def wake(self, *, at_once: bool = False) -> None:
+        """Resume the task; ``at_once`` if the caller is a callback of the loop and can bear other code to run now."""
+        if self._done:
+            return
+        self._done = True
+        callback, context = self._callback, self._context
+        if callback is None:
+            return
+        if at_once and context is not None and asyncio.current_task(self._loop) is None:
+            context.run(callback, self)
+        else:
+            self._loop.call_soon(callback, self, context=context)
+
+    def __await__(self) -> Generator[Waiter, None, None]:
+        if not self._done:
+            self._asyncio_future_blocking = True
+            yield self
+        self.result()
+
+    # What asyncio.Task asks of the thing it waits for.
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+    def add_done_callback(self, callback: Callable[[Any], object], *, context: Context | None = None) -> None:
+        if self._done:
+            self._loop.call_soon(callback, self, context=context)
+        else:
+            self._callback, self._context = callback, context
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self._done:
+            return False
+        self._cancelled = True
+        self._message = msg
+        self.wake()
+        return True
+
+    def done(self) -> bool:
+        return self._done
+
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def result(self) -> None:
+        if self._cancelled:
+            raise asyncio.CancelledError(*([] if self._message is None else [self._message]))
