@@ -58,7 +58,7 @@ def connect(
         server_hostname: the name that the server's certificate must have, if it is not the URI's.
         sock: a connected socket to use; the URI's host is only named in the request then.
         max_message_size: the largest message that is received, in bytes; ``None`` for no limit.
-        max_fragments: the most frames that one received message may have; ``None`` for no limit.
+        max_fragments: the most fragments of one received message that may wait for its last one; ``None`` for no limit.
         ping_interval: seconds from a pong to the next keepalive ping; ``None`` for no keepalive.
         ping_timeout: seconds in which something must come after a ping; ``None`` to send pings and not care.
         connect_timeout: seconds for everything, from the name look-up to the last header; ``None`` for no limit.

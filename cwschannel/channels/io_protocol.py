@@ -234,7 +234,7 @@ class IOProtocol(asyncio.BufferedProtocol):
         assert connection is not None
         self._burst = 0
         data = connection.received(nbytes)
-        if data or connection.events:
+        if data or connection.events or connection.timer is not self._timer:
             self._after(data)
             return
         messages = connection.messages

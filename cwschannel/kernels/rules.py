@@ -38,7 +38,7 @@ RULES: Final[dict[str, tuple[int, str]]] = {
         MESSAGE_TOO_BIG,
         "a message of {0} bytes or more is over the limit of {1} (max_message_size)",
     ),
-    "too-many-fragments": (MESSAGE_TOO_BIG, "a message has more than {0} fragments (max_fragments)"),
+    "too-many-fragments": (MESSAGE_TOO_BIG, "more than {0} fragments of a message wait for its last one (max_fragments)"),
     "invalid-utf-8": (INVALID_FRAME_PAYLOAD_DATA, "a text message is not valid UTF-8 (RFC 6455 section 8.1)"),
     "close-payload": (PROTOCOL_ERROR, "a close frame has a payload of one byte (RFC 6455 section 5.5.1)"),
     "close-code": (PROTOCOL_ERROR, "a close frame has the code {0}, which may not be sent (RFC 6455 section 7.4)"),

@@ -26,8 +26,8 @@ class ConnectionOptions:
 
     Attributes:
         max_message_size: the largest message that is received, in bytes. 1 MiB, as in ``websockets``.
-        max_fragments: the most frames that one received message may have. 4096, as in ``websockets``: each costs memory
-            beside its payload, even an empty one.
+        max_fragments: the most fragments of one received message that may wait for its last one. 4096, as in
+            ``websockets``: each costs memory beside its payload, even an empty one.
         ping_interval: how long after the last pong the next keepalive ping is sent.
         ping_timeout: how long after a ping something, be it a pong or a message, must have come.
         close_timeout: how long the closing handshake may take in total, from the first close frame to the end of TCP.
@@ -107,11 +107,13 @@ class Connection:
         "_error",
         "_fragments",
         "_heard",
+        "_held",
         "_keepalive",
         "_opcode",
         "_options",
         "_read",
         "_reader",
+        "_receiving",
         "close_code",
         "close_reason",
         "events",
@@ -136,6 +138,8 @@ class Connection:
         self.events: list[Pong | End | HangUp] = []
         self.state = State.OPEN
         self._can_send = True
+        self._receiving = True
+        self._held: Frame | ProtocolError | None = None  # what ends the connection, once the messages before it were handed on
         self.close_code: int | None = None
         self.close_reason: str | None = None
         self._fragments: list[bytes] = []
@@ -152,7 +156,7 @@ class Connection:
         """Take ``size`` bytes that were read into what ``get_buffer()`` returned last. Returns what to write."""
         self._heard = True
         items = self._read(size)
-        if self._reader.only_messages and (self._can_send or self.state is State.CLOSING):
+        if self._reader.only_messages and self._receiving:
             self.messages += items  # type: ignore[arg-type]
             return b""
         return self._take(items)
@@ -164,7 +168,8 @@ class Connection:
 
     def eof(self, cause: Exception | None = None) -> bytes:
         """The peer closed TCP, or the connection was lost; ``cause`` says why, where that is known."""
-        return self._step(Event.EOF, error=cause or ConnectionResetError("the peer closed TCP without a close frame"))
+        out = self._take_held()
+        return out + self._step(Event.EOF, error=cause or ConnectionResetError("the peer closed TCP without a close frame"))
 
     def on_timer(self, *, reading_paused: bool = False) -> bytes:
         """The timer that was asked for is over. Returns what to write.
@@ -174,6 +179,8 @@ class Connection:
         timer, self.timer = self.timer, None
         if timer is None:
             return b""
+        if timer.what == "held":
+            return self._take_held()
         if timer.what == "close":
             return self._step(Event.DEADLINE, error=TimeoutError(f"the peer did not close within {timer.seconds:g} s"))
         if timer.what == "ping":
@@ -223,7 +230,8 @@ class Connection:
         Raises:
             ValueError: code or reason may not be sent.
         """
-        return self._step(Event.CLOSE, close_payload(code, reason))
+        out = self._step(Event.CLOSE, close_payload(code, reason))
+        return out + self._take_held()
 
     def closed_error(self) -> ConnectionClosed:
         """The error for whoever wants to send or receive on a connection that is closing or closed."""
@@ -237,17 +245,30 @@ class Connection:
     def _take(self, items: list[Message | Frame | ProtocolError]) -> bytes:
         out = []
         for item in items:
-            if not (self._can_send or self.state is State.CLOSING):
+            if not self._receiving:
                 # "after receiving a control frame indicating the connection should be closed, a peer discards any
                 # further data received" (1.4)
                 break
-            if isinstance(item, Frame):
+            if isinstance(item, Frame) and item.opcode != CLOSE:
                 out.append(self._take_frame(item))
-            elif isinstance(item, ProtocolError):
-                out.append(self._fail(item))
-            else:
+            elif not isinstance(item, (Frame, ProtocolError)):
                 self.messages.append(item)
+            else:
+                self._held = item
+                self._receiving = False
+                if self.messages:
+                    # Messages that came in the same read can still be answered: what ends the connection waits for one
+                    # pass of the loop.
+                    self.timer = Timer("held", 0.0)
+                else:
+                    out.append(self._take_held())
         return b"".join(out)
+
+    def _take_held(self) -> bytes:
+        held, self._held = self._held, None
+        if isinstance(held, Frame):
+            return self._take_close(held)
+        return b"" if held is None else self._fail(held)
 
     def _take_frame(self, frame: Frame) -> bytes:
         if frame.opcode == PING:
@@ -256,8 +277,6 @@ class Connection:
             return encode_frame(PONG, frame.payload, self._client_side) if self._can_send else b""
         if frame.opcode == PONG:
             self._take_pong(frame.payload)
-        elif frame.opcode == CLOSE:
-            return self._take_close(frame)
         else:
             self._take_fragment(frame)
         return b""
@@ -292,6 +311,7 @@ class Connection:
         """Look up what the event means now, and do it. ``payload`` is that of the close frame to send, if one is."""
         self.state, actions = TABLE[self.state, event]
         self._can_send = self.state is State.OPEN
+        self._receiving = self._held is None and self.state in (State.OPEN, State.CLOSING)
         out = b""
         for action in actions:
             if action is Action.SEND_CLOSE or action is Action.ECHO_CLOSE:

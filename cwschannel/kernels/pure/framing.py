@@ -52,7 +52,7 @@ class FrameReader:
         buffer: what to read into; may be shared with other readers, as nothing is kept in it between two calls.
         masked: whether the frames must be masked (they come from a client) or must not be (section 5.1).
         max_message_size: the largest payload of a message, in bytes, over all its fragments.
-        max_fragments: the largest number of frames in a message.
+        max_fragments: the largest number of fragments of a message that wait for its last one.
         rsv: the RSV bits that an extension gives a meaning to on the first frame of a message.
     """
 
@@ -227,7 +227,8 @@ class FrameReader:
         if length > self._max_message_size - self._message_size:
             raise breach("message-too-big", self._message_size + length, self._max_message_size)
         self._message_size += length
-        self._fragments += 1
+        if not start & 0x80:
+            self._fragments += 1
         if self._fragments > self._max_fragments:
             raise breach("too-many-fragments", self._max_fragments)
         if start & 0x0F == TEXT:
