@@ -54,13 +54,12 @@ def why_not_compile() -> str | None:
         probe = Path(directory, "probe.c")
         probe.write_text(source)
         try:
-            command = build_ext(Distribution())
-            command.extensions = [Extension("probe", [str(probe)])]
+            command = build_ext(Distribution({"name": "probe", "ext_modules": [Extension("probe", [str(probe)])]}))
             command.build_lib = command.build_temp = directory
-            command.finalize_options()
+            command.ensure_finalized()
             command.run()
         except Exception as error:  # whatever a missing or broken compiler leads to
-            return f"{type(error).__name__}: {error}"
+            return " ".join(str(error).split())[:80]
     return None
 
 
@@ -74,7 +73,7 @@ def chosen_extensions() -> list[Extension]:
     problem = why_not_compile()
     if problem is not None:
         sys.stderr.write(
-            f"cwschannel: no working C compiler ({problem}); building the pure-Python package, which is slower\n"
+            f"cwschannel: no working C compiler, so this is the pure-Python package, which is slower ({problem})\n"
         )
         return []
     return extensions()

@@ -6,6 +6,7 @@ no message before it is lost.
 
 from __future__ import annotations
 
+from operator import index
 from typing import Final
 
 from ..exceptions import ProtocolError
@@ -53,3 +54,11 @@ def breach(rule: str, *details: int) -> ProtocolError:
     """The error for a broken rule. ``details`` fill the places in its sentence."""
     code, sentence = RULES[rule]
     return ProtocolError(code, rule, sentence.format(*details))
+
+
+def check_number(name: str, value: int, highest: int) -> int:
+    """Return an option of a reader, once it is a whole number from 0 to ``highest``."""
+    value = index(value)
+    if not 0 <= value <= highest:
+        raise ValueError(f"{name} must be from 0 to {highest}, not {value}")
+    return value

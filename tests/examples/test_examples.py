@@ -29,9 +29,7 @@ def server() -> Iterator[str]:
 
 
 def run(*command: str) -> str:
-    result = subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True, timeout=LIMIT, check=False
-    )
+    result = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=LIMIT, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     return result.stdout
@@ -60,7 +58,5 @@ def test_the_readme_clients_run(server: str, number: int, expected: str) -> None
 
 
 def test_the_readme_server_runs() -> None:
-    program = readme_programs()[1].replace("8765", "0").replace(
-        "await server.serve_forever()", "print(server.port)"
-    )
+    program = readme_programs()[1].replace("8765", "0").replace("await server.serve_forever()", "print(server.port)")
     assert int(run("-c", program)) > 0

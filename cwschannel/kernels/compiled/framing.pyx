@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: freethreading_compatible=True, subinterpreters_compatible=own_gil
+# cython: freethreading_compatible=True, subinterpreters_compatible=own_gil, annotation_typing=False
 """Frames (RFC 6455 section 5): bytes to messages, messages to bytes.
 
 No extension, connection or close is known here: only what section 5 says of a single frame and of the order of fragments.
@@ -14,9 +14,11 @@ from libc.string cimport memcpy
 
 from cwschannel.kernels.compiled.masking cimport next_key
 
+from operator import index
+
 from ...exceptions import ProtocolError
 from ..frame import NO_LIMIT, BytesLike, Frame, Message
-from ..rules import breach
+from ..rules import breach, check_number
 
 cdef extern from *:
     const Py_ssize_t PY_SSIZE_T_MAX
@@ -76,6 +78,7 @@ cdef class ReadBuffer:
     cdef readonly object view
 
     def __init__(self, size: int = READ_BUFFER_SIZE) -> None:
+        size = index(size)
         if size < 1:
             raise ValueError(f"a read buffer has at least 1 byte, not {size}")
         self.memory = bytearray(size)
@@ -149,11 +152,13 @@ cdef class FrameReader:
         max_fragments: int = NO_LIMIT,
         rsv: int = 0,
     ) -> None:
+        if not isinstance(buffer, ReadBuffer):
+            raise TypeError(f"the buffer is a ReadBuffer, not {type(buffer).__name__}")
         self._buffer = buffer
         self._masked = masked
-        self._max_message_size = max_message_size
-        self._max_fragments = max_fragments
-        self._rsv = rsv
+        self._max_message_size = check_number("max_message_size", max_message_size, NO_LIMIT)
+        self._max_fragments = check_number("max_fragments", max_fragments, NO_LIMIT)
+        self._rsv = check_number("rsv", rsv, RSV)
         self.only_messages = True
 
     def get_buffer(self, hint: int = -1) -> memoryview:
@@ -174,13 +179,17 @@ cdef class FrameReader:
 
     def received(self, size: int) -> list[Message | Frame | ProtocolError]:
         """Take ``size`` bytes that were read into what ``get_buffer`` returned last."""
-        cdef Py_ssize_t n = size
+        cdef Py_ssize_t n
         cdef Py_ssize_t room = self._buffer.size
         cdef bint directly = self._directly and self._payload is not None
         if directly:
             room = min(self._length - self._filled, <Py_ssize_t>LONGEST_READ)
+        try:
+            n = size
+        except OverflowError:
+            n = -1
         if n < 0 or n > room:
-            raise ValueError(f"cannot have received {n} bytes into a buffer of {room}")
+            raise ValueError(f"cannot have received {size} bytes into a buffer of {room}")
         self._directly = False
         if directly:
             return self._parse(NULL, n, False)
@@ -429,9 +438,15 @@ def encode_frame(opcode: int, payload: str | BytesLike, masked: bool, fin: bool 
         BufferError: the buffer is not contiguous.
     """
     cdef Py_buffer view
-    cdef long op = opcode
-    cdef long bits = rsv
+    cdef Py_ssize_t op
+    cdef Py_ssize_t bits
     cdef uint8_t start
+    try:
+        op = opcode
+        bits = rsv
+    except OverflowError:
+        op = -1
+        bits = 0
     if op < 0 or op > 15 or bits & ~RSV:
         raise ValueError(f"no frame has opcode {opcode} and RSV bits {rsv:#x}")
     start = <uint8_t>((FIN if fin else 0) | bits | op)
@@ -459,7 +474,7 @@ cdef bytes _frame(uint8_t start, bint masked, const uint8_t *payload, Py_ssize_t
     return frame
 
 
-cdef bytes _text_frame(uint8_t start, bint masked, str text):
+cdef bytes _text_frame(uint8_t start, bint masked, object text):
     """Text that is not ASCII, encoded where it belongs, and masked there."""
     cdef int kind = PyUnicode_KIND(text)
     cdef Py_ssize_t characters = PyUnicode_GET_LENGTH(text)

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: freethreading_compatible=True, subinterpreters_compatible=own_gil
+# cython: freethreading_compatible=True, subinterpreters_compatible=own_gil, annotation_typing=False
 """Masking of payloads (RFC 6455 section 5.3): every byte is XORed with a byte of a 4-byte key, in turn."""
 
 from __future__ import annotations
@@ -87,8 +87,10 @@ def _best_level() -> int:
     return cws_vector_level()
 
 
-cdef uint32_t _key_of(bytes key, object offset) except? 0:
+cdef uint32_t _key_of(object key, object offset) except? 0:
     cdef uint32_t word
+    if type(key) is not bytes:
+        raise TypeError(f"a masking key is bytes, not {type(key).__name__}")
     if PyBytes_GET_SIZE(key) != 4:
         raise ValueError(f"a masking key has 4 bytes, not {len(key)}")
     memcpy(&word, PyBytes_AS_STRING(key), 4)

@@ -1,5 +1,5 @@
 # cython: language_level=3
-# cython: freethreading_compatible=True, subinterpreters_compatible=own_gil
+# cython: freethreading_compatible=True, subinterpreters_compatible=own_gil, annotation_typing=False
 """The accept value of the opening handshake (RFC 6455 section 4.2.2, step 5.4)."""
 
 from __future__ import annotations
@@ -37,10 +37,12 @@ def _sign_key_portable(key: str) -> str:
     return _sign_key(key, True)
 
 
-cdef str _sign_key(str key, bint portable):
+cdef str _sign_key(object key, bint portable):
     cdef Py_ssize_t size = 0
     cdef const char *text = NULL
     cdef char[28] accept
+    if type(key) is not str:
+        raise TypeError(f"a key is a str, not {type(key).__name__}")
     if PyUnicode_IS_ASCII(key):
         text = PyUnicode_AsUTF8AndSize(key, &size)
     if text == NULL or not cws_is_key(text, <size_t>size):

@@ -13,10 +13,47 @@ typedef struct {
     uint8_t high;
 } cws_utf8_state;
 
+#define CWS_IS_CONTINUATION(c) (((c) & 0xC0) == 0x80)
+
+/* Skip whole characters. Returns the first that is not whole, not valid, or too near to the end to be looked at whole. */
+static inline const uint8_t *cws_utf8_skip(const uint8_t *p, const uint8_t *end) {
+    const uint8_t *stop;
+    uint64_t a, b;
+    uint32_t c;
+    for (;;) {
+        while (end - p >= 16) {
+            memcpy(&a, p, 8);
+            memcpy(&b, p + 8, 8);
+            if ((a | b) & 0x8080808080808080ULL) break;
+            p += 16;
+        }
+        if (end - p < 4) return p;
+        /* Text that is not ASCII seldom turns to it for long: look at some characters one by one. */
+        stop = end - p < 64 ? end - 3 : p + 61;
+        while (p < stop) {
+            if (p[0] < 0x80) {
+                p++;
+            } else if (p[0] < 0xE0) {
+                if (p[0] < 0xC2 || !CWS_IS_CONTINUATION(p[1])) return p;
+                p += 2;
+            } else if (p[0] < 0xF0) {
+                c = ((uint32_t)(p[0] & 0x0F) << 12) | ((uint32_t)(p[1] & 0x3F) << 6);
+                if (!CWS_IS_CONTINUATION(p[1]) || !CWS_IS_CONTINUATION(p[2])) return p;
+                if (c < 0x800 || (c & 0xF800) == 0xD800) return p; /* overlong, or a surrogate */
+                p += 3;
+            } else {
+                c = ((uint32_t)(p[0] & 0x0F) << 18) | ((uint32_t)(p[1] & 0x3F) << 12);
+                if (!CWS_IS_CONTINUATION(p[1]) || !CWS_IS_CONTINUATION(p[2]) || !CWS_IS_CONTINUATION(p[3])) return p;
+                if (c < 0x10000 || c > 0x10FFFF) return p; /* overlong, or beyond the last code point */
+                p += 4;
+            }
+        }
+    }
+}
+
 /* Returns 1 if everything so far may be the beginning of valid UTF-8, 0 from the first byte on that says otherwise. */
 static int cws_utf8_feed(cws_utf8_state *state, const uint8_t *p, size_t n) {
     const uint8_t *end = p + n;
-    uint64_t a, b;
     uint8_t c, need = state->need, low = state->low, high = state->high;
     while (p < end) {
         if (need) {
@@ -27,12 +64,7 @@ static int cws_utf8_feed(cws_utf8_state *state, const uint8_t *p, size_t n) {
             need--;
             continue;
         }
-        while (end - p >= 16) {
-            memcpy(&a, p, 8);
-            memcpy(&b, p + 8, 8);
-            if ((a | b) & 0x8080808080808080ULL) break;
-            p += 16;
-        }
+        p = cws_utf8_skip(p, end);
         if (p == end) break;
         c = *p++;
         if (c < 0x80) continue;
@@ -60,45 +92,62 @@ static int cws_utf8_feed(cws_utf8_state *state, const uint8_t *p, size_t n) {
     return 1;
 }
 
-static inline uint32_t cws_code_point(int kind, const void *text, size_t i) {
-    if (kind == 1) return ((const uint8_t *)text)[i];
-    if (kind == 2) return ((const uint16_t *)text)[i];
-    return ((const uint32_t *)text)[i];
-}
-
-/* How many bytes `n` characters take, or -1 if one of them is a surrogate. */
-static inline ptrdiff_t cws_utf8_size(int kind, const void *text, size_t n) {
-    size_t size = 0, i;
-    uint32_t c;
-    for (i = 0; i < n; i++) {
-        c = cws_code_point(kind, text, i);
-        if (c >= 0xD800 && c <= 0xDFFF) return -1;
-        size += 1 + (c >= 0x80) + (c >= 0x800) + (c >= 0x10000);
+/* How many bytes `n` characters take, and how to write them, for each width of characters. No branch in the counting, so that
+ * the compiler turns it into vectors. A surrogate makes the size -1. */
+#define CWS_DEFINE_UTF8(type, size_name, write_name)                            \
+    static ptrdiff_t size_name(const type *text, size_t n) {                    \
+        size_t size = n, i;                                                     \
+        uint32_t surrogates = 0;                                                \
+        for (i = 0; i < n; i++) {                                               \
+            uint32_t c = text[i];                                               \
+            size += (size_t)(c >= 0x80) + (c >= 0x800) + (c >= 0x10000);        \
+            surrogates |= (uint32_t)((c & 0xFFFFF800u) == 0xD800u);             \
+        }                                                                       \
+        return surrogates ? -1 : (ptrdiff_t)size;                               \
+    }                                                                           \
+    static void write_name(uint8_t *to, const type *text, size_t n) {           \
+        const type *end = text + n;                                             \
+        while (text < end) {                                                    \
+            uint32_t c = *text++;                                               \
+            if (c < 0x80) {                                                     \
+                *to++ = (uint8_t)c;                                             \
+            } else if (c < 0x800) {                                             \
+                to[0] = (uint8_t)(0xC0 | (c >> 6));                             \
+                to[1] = (uint8_t)(0x80 | (c & 0x3F));                           \
+                to += 2;                                                        \
+            } else if (c < 0x10000) {                                           \
+                to[0] = (uint8_t)(0xE0 | (c >> 12));                            \
+                to[1] = (uint8_t)(0x80 | ((c >> 6) & 0x3F));                    \
+                to[2] = (uint8_t)(0x80 | (c & 0x3F));                           \
+                to += 3;                                                        \
+            } else {                                                            \
+                to[0] = (uint8_t)(0xF0 | (c >> 18));                            \
+                to[1] = (uint8_t)(0x80 | ((c >> 12) & 0x3F));                   \
+                to[2] = (uint8_t)(0x80 | ((c >> 6) & 0x3F));                    \
+                to[3] = (uint8_t)(0x80 | (c & 0x3F));                           \
+                to += 4;                                                        \
+            }                                                                   \
+        }                                                                       \
     }
-    return (ptrdiff_t)size;
+
+CWS_DEFINE_UTF8(uint8_t, cws_utf8_size_1, cws_utf8_write_1)
+CWS_DEFINE_UTF8(uint16_t, cws_utf8_size_2, cws_utf8_write_2)
+CWS_DEFINE_UTF8(uint32_t, cws_utf8_size_4, cws_utf8_write_4)
+
+/* `kind` is the width of a character in bytes. */
+static inline ptrdiff_t cws_utf8_size(int kind, const void *text, size_t n) {
+    if (kind == 1) return cws_utf8_size_1((const uint8_t *)text, n);
+    if (kind == 2) return cws_utf8_size_2((const uint16_t *)text, n);
+    return cws_utf8_size_4((const uint32_t *)text, n);
 }
 
 static inline void cws_utf8_write(uint8_t *to, int kind, const void *text, size_t n) {
-    size_t i;
-    uint32_t c;
-    for (i = 0; i < n; i++) {
-        c = cws_code_point(kind, text, i);
-        if (c < 0x80) {
-            *to++ = (uint8_t)c;
-        } else if (c < 0x800) {
-            *to++ = (uint8_t)(0xC0 | (c >> 6));
-            *to++ = (uint8_t)(0x80 | (c & 0x3F));
-        } else if (c < 0x10000) {
-            *to++ = (uint8_t)(0xE0 | (c >> 12));
-            *to++ = (uint8_t)(0x80 | ((c >> 6) & 0x3F));
-            *to++ = (uint8_t)(0x80 | (c & 0x3F));
-        } else {
-            *to++ = (uint8_t)(0xF0 | (c >> 18));
-            *to++ = (uint8_t)(0x80 | ((c >> 12) & 0x3F));
-            *to++ = (uint8_t)(0x80 | ((c >> 6) & 0x3F));
-            *to++ = (uint8_t)(0x80 | (c & 0x3F));
-        }
-    }
+    if (kind == 1)
+        cws_utf8_write_1(to, (const uint8_t *)text, n);
+    else if (kind == 2)
+        cws_utf8_write_2(to, (const uint16_t *)text, n);
+    else
+        cws_utf8_write_4(to, (const uint32_t *)text, n);
 }
 
 #endif

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-# cython: freethreading_compatible=True, subinterpreters_compatible=own_gil
+# cython: freethreading_compatible=True, subinterpreters_compatible=own_gil, annotation_typing=False
 """UTF-8 checked piece by piece (RFC 6455 section 8.1, RFC 3629)."""
 
 from __future__ import annotations

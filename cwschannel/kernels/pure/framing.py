@@ -6,10 +6,11 @@ No extension, connection or close is known here: only what section 5 says of a s
 from __future__ import annotations
 
 import struct
+from operator import index
 
 from ...exceptions import ProtocolError
-from ..frame import BINARY, CLOSE, CONTINUATION, NO_LIMIT, PONG, RSV1, TEXT, BytesLike, Frame, Message
-from ..rules import breach
+from ..frame import BINARY, CLOSE, CONTINUATION, NO_LIMIT, PONG, TEXT, BytesLike, Frame, Message
+from ..rules import breach, check_number
 from .masking import contiguous_bytes, mask, mask_key
 from .utf8 import Utf8Validator
 
@@ -28,6 +29,7 @@ class ReadBuffer:
     __slots__ = ("size", "view")
 
     def __init__(self, size: int = _READ_BUFFER_SIZE) -> None:
+        size = index(size)
         if size < 1:
             raise ValueError(f"a read buffer has at least 1 byte, not {size}")
         self.size = size
@@ -92,9 +94,9 @@ class FrameReader:
             raise TypeError(f"the buffer is a ReadBuffer, not {type(buffer).__name__}")
         self._buffer = buffer
         self._masked = bool(masked)
-        self._max_message_size = max_message_size
-        self._max_fragments = max_fragments
-        self._rsv = rsv
+        self._max_message_size = check_number("max_message_size", max_message_size, NO_LIMIT)
+        self._max_fragments = check_number("max_fragments", max_fragments, NO_LIMIT)
+        self._rsv = check_number("rsv", rsv, 0x70)
         self.only_messages = True
         self._failed = False
         self._head = b""  # the beginning of a header that did not come whole
@@ -116,6 +118,7 @@ class FrameReader:
 
     def received(self, size: int) -> list[Message | Frame | ProtocolError]:
         """Take ``size`` bytes that were read into what ``get_buffer`` returned last."""
+        size = index(size)
         if not 0 <= size <= self._buffer.size:
             raise ValueError(f"cannot have received {size} bytes into a buffer of {self._buffer.size}")
         return self._parse(self._buffer.view[:size].tobytes())
@@ -293,7 +296,8 @@ def encode_frame(opcode: int, payload: str | BytesLike, masked: bool, fin: bool 
         UnicodeEncodeError: the text has a lone surrogate, which UTF-8 cannot carry.
         BufferError: the buffer is not contiguous.
     """
-    if not 0 <= opcode <= 15 or rsv & ~(RSV1 | 0x30):
+    opcode, rsv = index(opcode), index(rsv)
+    if not 0 <= opcode <= 15 or rsv & ~0x70:
         raise ValueError(f"no frame has opcode {opcode} and RSV bits {rsv:#x}")
     body = payload.encode() if isinstance(payload, str) else contiguous_bytes(payload)
     size = len(body)

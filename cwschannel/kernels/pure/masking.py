@@ -69,8 +69,6 @@ def _turned(key: bytes, offset: int) -> bytes:
         raise TypeError(f"a masking key is bytes, not {type(key).__name__}")
     if len(key) != 4:
         raise ValueError(f"a masking key has 4 bytes, not {len(key)}")
-    if type(offset) is not int:
-        raise TypeError(f"an offset is an int, not {type(offset).__name__}")
     turn = offset & 3
     return key[turn:] + key[:turn] if turn else key
 

@@ -32,6 +32,10 @@ class Utf8Validator:
                 self._decoder.decode(piece)
             except UnicodeDecodeError:
                 self._valid = False
+            else:
+                # The codec waits for the third byte of a surrogate; no third byte makes it valid.
+                pending = self._decoder.getstate()[0]
+                self._valid = not (len(pending) == 2 and pending[0] == 0xED and pending[1] >= 0xA0)
         return self._valid
 
     def is_complete(self) -> bool:
