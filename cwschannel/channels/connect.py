@@ -18,7 +18,8 @@ from ..protocol.opening import ClientOpening
 from ..protocol.uri import WebSocketURI, parse_uri
 from ..streams.completion import Completion
 from .io_channel import IOWebSocketChannel
-from .io_protocol import BufferLimits, IOProtocol, read_buffer
+from .io_protocol import IOProtocol, read_buffer
+from .outbox import BufferLimits
 
 __all__ = ["USER_AGENT", "connect"]
 

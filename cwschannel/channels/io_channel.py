@@ -91,8 +91,8 @@ class IOWebSocketChannel(WebSocketChannel):
             await io.opened
         self._sink.check_free()
         io.send(message)
-        if io.is_blocked():
-            await io.drain()
+        if io.outbox.blocked is not None:
+            await io.outbox.drain()
 
     async def recv(self) -> Message:
         try:
@@ -170,8 +170,8 @@ class _IOSink(WebSocketSink):
                 await io.opened
             async for item in _iterate(items):
                 io.send(item)
-                if io.is_blocked():
-                    await io.drain()
+                if io.outbox.blocked is not None:
+                    await io.outbox.drain()
         except (ConnectionClosed, OpeningFailed):
             pass  # guarantee 3, as in add()
         finally:

@@ -9,25 +9,20 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from dataclasses import dataclass
 from sys import getsizeof
 from typing import Any, Final
 
-from ..exceptions import BackPressureError, ConnectionClosed
+from ..exceptions import ConnectionClosed
 from ..kernels import ReadBuffer
 from ..kernels.frame import BytesLike, Message
 from ..protocol.closing import close_payload
-from ..protocol.connection import Connection, End, HangUp, Pong, Timer
+from ..protocol.connection import Connection, End, HangUp, Pong, Timer, copy_message
 from ..status import ABNORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RECEIVED, NORMAL_CLOSURE
 from ..streams.completion import Completion
 from ..streams.controlled import ControlledStream
+from .outbox import BufferLimits, Outbox
 
-__all__ = ["BufferLimits", "IOProtocol", "read_buffer"]
-
-# The first sends after a receive go out at once, which keeps a lone answer as fast as it can be; a longer burst is written
-# together (measured: 0.04 to 0.13 of the cost of a write for each message).
-_SENT_AT_ONCE: Final = 2
-_BATCH: Final = 65536
+__all__ = ["IOProtocol", "read_buffer"]
 
 # Why reading is held back.
 _QUEUE_FULL: Final = 1
@@ -54,26 +49,6 @@ def read_buffer(loop: asyncio.AbstractEventLoop) -> ReadBuffer:
         return _local.buffer  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BufferLimits:
-    """How much may wait, in bytes.
-
-    Attributes:
-        read_limit: with more than this received and not yet read by the application, the socket is not read.
-        write_limit: with more than this on its way out, ``send()`` and ``add_stream()`` wait.
-        max_buffered: with more than this on its way out, ``add()`` raises ``BackPressureError``.
-    """
-
-    read_limit: int = 2**20
-    write_limit: int = 2**16
-    max_buffered: int = 2**26
-
-    def __post_init__(self) -> None:
-        for name in ("read_limit", "write_limit", "max_buffered"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1 byte; it is {getattr(self, name)}")
-
-
 class IOProtocol(asyncio.BufferedProtocol):
     """One connection, from before it is open until after it is closed.
 
@@ -87,23 +62,18 @@ class IOProtocol(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_burst",
+        "_backlog",
         "_clock",
         "_connection",
         "_early",
         "_early_close",
         "_early_size",
-        "_flush_due",
-        "_flushed",
         "_held_back",
         "_keepalive_sent",
         "_limits",
         "_locally_closed",
         "_loop",
-        "_pending",
-        "_pending_size",
         "_pings",
-        "_room",
         "_timer",
         "_transport",
         "_unread",
@@ -111,6 +81,7 @@ class IOProtocol(asyncio.BufferedProtocol):
         "get_buffer",
         "latency",
         "opened",
+        "outbox",
         "stream",
     )
 
@@ -118,22 +89,16 @@ class IOProtocol(asyncio.BufferedProtocol):
         self._loop = loop
         self._limits = limits
         self.stream: ControlledStream[Message] = ControlledStream(loop, self._on_demand, self._why_ended)
+        self.outbox = Outbox(loop, limits)
         self.opened = Completion()
         self.closed = Completion()
         self.latency = 0.0
         self._connection: Connection | None = None
         self._transport: asyncio.Transport | None = None
         # before it is open:
-        self._early: list[str | BytesLike] = []
+        self._early: list[Message] = []
         self._early_size = 0
         self._early_close: tuple[int | None, str] | None = None
-        # of what goes out:
-        self._burst = 0  # sends since the last receive
-        self._pending: list[bytes] = []
-        self._pending_size = 0
-        self._flush_due = False
-        self._room: Completion | None = None  # while the transport has more than write_limit to write
-        self._flushed: Completion | None = None
         # of what comes in:
         self._unread = 0  # bytes of messages in the stream's queue, or more: it is set right when the queue is empty
         self._held_back = 0
@@ -142,6 +107,7 @@ class IOProtocol(asyncio.BufferedProtocol):
         self._clock: asyncio.TimerHandle | None = None
         self._pings: dict[bytes, tuple[Completion, float]] = {}
         self._keepalive_sent = 0.0
+        self._backlog = 0  # bytes that the transport had not written at the last timer
         self._locally_closed = False
 
     # Beginning and end.
@@ -152,15 +118,14 @@ class IOProtocol(asyncio.BufferedProtocol):
         self._connection = connection
         # The kernel's method in place of one of ours: a call less for each read.
         self.get_buffer = connection.get_buffer  # type: ignore[method-assign,assignment]
-        transport.set_write_buffer_limits(self._limits.write_limit)
+        self.outbox.attach(transport)
         transport.set_protocol(self)
         early, self._early = self._early, []
         self._early_size = 0
         for message in early:
-            self._write_later(connection.send_message(message))
-        self._flush()
-        if self._flushed is not None:
-            self._await_flush()
+            self.outbox.write(connection.send_message(message))
+        self.outbox.write_pending()
+        self.outbox.start_flush()
         self.opened.finish()
         if self._early_close is not None:
             self.close(*self._early_close)
@@ -170,8 +135,7 @@ class IOProtocol(asyncio.BufferedProtocol):
         """The connection could not be opened."""
         self._early = []
         self.opened.finish(error)
-        if self._flushed is not None:
-            self._await_flush()
+        self.outbox.discard()
         self.closed.finish()
         self.stream.finish()
 
@@ -232,10 +196,13 @@ class IOProtocol(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         connection = self._connection
         assert connection is not None
-        self._burst = 0
+        self.outbox.burst = 0
         data = connection.received(nbytes)
         if data or connection.events or connection.timer is not self._timer:
             self._after(data)
+            if data and self.outbox.blocked is not None:
+                # A peer that makes us answer and does not read the answers must not fill our memory with them.
+                self._hold_back(_WRITING_BLOCKED, True)
             return
         messages = connection.messages
         if messages:
@@ -260,13 +227,11 @@ class IOProtocol(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         assert self._connection is not None
-        self._pending = []
-        self._pending_size = 0
         self._after(self._connection.eof(exc))
         for completion, _ in self._pings.values():
             completion.finish(self.closed_error())
         self._pings = {}
-        self.resume_writing()
+        self.outbox.discard()
         self.closed.finish()
 
     def _on_demand(self, wanted: bool) -> None:
@@ -293,11 +258,7 @@ class IOProtocol(asyncio.BufferedProtocol):
         connection = self._connection
         assert connection is not None
         if data:
-            self._write(data)
-            self._flush()
-            if self._room is not None:
-                # A peer that makes us answer and does not read the answers must not fill our memory with them.
-                self._hold_back(_WRITING_BLOCKED, True)
+            self.outbox.write_now(data)
         if connection.timer is not self._timer:
             self._set_timer(connection.timer)
         if connection.messages:
@@ -318,7 +279,7 @@ class IOProtocol(asyncio.BufferedProtocol):
     def _hang_up(self, how: HangUp) -> None:
         transport = self._transport
         assert transport is not None
-        self._flush()
+        self.outbox.write_pending()
         if how is HangUp.ABORT:
             transport.abort()
         elif how is HangUp.HALF_CLOSE and transport.can_write_eof() and not transport.is_closing():
@@ -335,10 +296,16 @@ class IOProtocol(asyncio.BufferedProtocol):
     def _on_timer(self) -> None:
         assert self._connection is not None
         self._clock = None
-        data = self._connection.on_timer(reading_paused=bool(self._held_back))
+        data = self._connection.on_timer(reading_paused=self._is_excused())
         if self._connection.timer is not None and self._connection.timer.what == "pong":
             self._keepalive_sent = time.perf_counter()
         self._after(data)
+        self._backlog = self.outbox.backlog()
+
+    def _is_excused(self) -> bool:
+        """Whether the peer's silence says nothing: we do not read, or it is still busy with what we sent before a ping."""
+        reading_paused = self._held_back & (_QUEUE_FULL | _LISTENER_PAUSED)
+        return bool(reading_paused) or self.outbox.backlog() < self._backlog
 
     # What goes out.
 
@@ -348,42 +315,17 @@ class IOProtocol(asyncio.BufferedProtocol):
         if connection is None:
             self._keep(message)
             return
-        if self._room is not None:
-            self._check_buffered()
-        data = connection.send_message(message)
-        if self._burst < _SENT_AT_ONCE and not self._pending:
-            self._burst += 1
-            self._transport.write(data)  # type: ignore[union-attr]
-        else:
-            self._write_later(data)
-
-    def is_blocked(self) -> bool:
-        """Return whether more than ``write_limit`` bytes are on their way out."""
-        return self._room is not None
-
-    async def drain(self) -> None:
-        """Wait until no more than ``write_limit`` bytes are on their way out, or the connection is lost."""
-        while self._room is not None:
-            await self._room
+        outbox = self.outbox
+        if outbox.blocked is not None:
+            outbox.check_room()
+        outbox.write(connection.send_message(message))
 
     def flush(self) -> Completion:
         """Write what is held together; the result ends when the operating system has taken all of it."""
-        flushed = self._flushed
-        if flushed is None:
-            flushed = self._flushed = Completion()
-            if self._transport is not None or self.opened.done():
-                self._await_flush()
+        flushed = self.outbox.flush()
+        if self.opened.done():
+            self.outbox.start_flush()
         return flushed
-
-    def _await_flush(self) -> None:
-        self._flush()
-        transport = self._transport
-        if transport is not None and not self.closed.done() and transport.get_write_buffer_size():
-            # With a limit of 0 the transport calls resume_writing() when it has nothing left.
-            transport.set_write_buffer_limits(0)
-        elif self._flushed is not None:
-            self._flushed.finish()
-            self._flushed = None
 
     async def ping(self, payload: bytes) -> float:
         """Send a ping; return the seconds until its pong came."""
@@ -394,8 +336,7 @@ class IOProtocol(asyncio.BufferedProtocol):
         data = self._connection.send_ping(payload)
         completion = Completion()
         self._pings[payload] = (completion, time.perf_counter())
-        self._write(data)
-        self._flush()
+        self.outbox.write_now(data)
         try:
             await completion
         finally:
@@ -403,18 +344,10 @@ class IOProtocol(asyncio.BufferedProtocol):
         return self.latency
 
     def pause_writing(self) -> None:
-        if self._room is None:
-            self._room = Completion()
+        self.outbox.pause()
 
     def resume_writing(self) -> None:
-        room, self._room = self._room, None
-        if room is not None:
-            room.finish()
-        flushed, self._flushed = self._flushed, None
-        if flushed is not None:
-            flushed.finish()
-            if self._transport is not None and not self._transport.is_closing():
-                self._transport.set_write_buffer_limits(self._limits.write_limit)
+        self.outbox.resume()
         self._hold_back(_WRITING_BLOCKED, False)
 
     def _take_pong(self, pong: Pong) -> None:
@@ -433,46 +366,7 @@ class IOProtocol(asyncio.BufferedProtocol):
     def _keep(self, message: str | BytesLike) -> None:
         if self.opened.done():
             raise self.closed_error()
-        if not isinstance(message, (str, bytes)):
-            message = memoryview(message).tobytes()  # the caller may change it before it is sent
-        self._check_buffered()
-        self._early.append(message)
-        self._early_size += getsizeof(message)
-
-    def _check_buffered(self) -> None:
-        waiting = self._early_size + self._pending_size
-        if self._transport is not None:
-            waiting += self._transport.get_write_buffer_size()
-        if waiting > self._limits.max_buffered:
-            raise BackPressureError(
-                f"{waiting} bytes wait to be sent, more than max_buffered ({self._limits.max_buffered}): the peer does not "
-                f"read fast enough; use 'await channel.send()' or 'await channel.sink.flush()' to wait for it"
-            )
-
-    def _write(self, data: bytes) -> None:
-        if self._pending:
-            self._write_later(data)
-        else:
-            self._transport.write(data)  # type: ignore[union-attr]
-
-    def _write_later(self, data: bytes) -> None:
-        self._pending.append(data)
-        self._pending_size += len(data)
-        if self._pending_size >= _BATCH:
-            self._flush()
-        elif not self._flush_due:
-            self._flush_due = True
-            self._loop.call_soon(self._flush_at_end_of_pass)
-
-    def _flush_at_end_of_pass(self) -> None:
-        self._flush_due = False
-        if len(self._pending) <= 1:
-            self._burst = 0  # no burst, after all
-        self._flush()
-
-    def _flush(self) -> None:
-        pending = self._pending
-        if pending:
-            self._pending = []
-            self._pending_size = 0
-            self._transport.write(pending[0] if len(pending) == 1 else b"".join(pending))  # type: ignore[union-attr]
+        self.outbox.check_room(self._early_size)
+        copy = copy_message(message)
+        self._early.append(copy)
+        self._early_size += getsizeof(copy)

@@ -22,7 +22,8 @@ from ..protocol.opening import ServerOpening, check_headers, check_protocols
 from ..status import GOING_AWAY, INTERNAL_SERVER_ERROR, NORMAL_CLOSURE
 from ..streams.completion import Completion
 from .io_channel import IOWebSocketChannel
-from .io_protocol import BufferLimits, IOProtocol, read_buffer
+from .io_protocol import IOProtocol, read_buffer
+from .outbox import BufferLimits
 
 __all__ = ["Handler", "ProcessRequest", "Server", "serve"]
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import io
 import os
-import re
 import ssl
 import sys
 import threading
@@ -56,7 +55,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="SECONDS",
         help="how long opening may take (default: %(default)g)",
     )
-    parser.set_defaults(run=run, where=_where)
+    parser.set_defaults(run=run, where=lambda _: "the connection")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _talk(args: argparse.Namespace) -> int:
     interactive = sys.stdin is not None and sys.stdin.isatty()
+    failure: BaseException | None = None
     async with cwschannel.connect(
         args.url,
         protocols=args.protocol,
@@ -78,9 +78,14 @@ async def _talk(args: argparse.Namespace) -> int:
             protocol = f", protocol {channel.protocol}" if channel.protocol else ""
             hint = "; each line is a message, Ctrl-D closes" if interactive else ""
             say(f"connected{protocol}{hint}")
-            await _converse(channel, binary=args.binary, interactive=interactive, stop=stop)
+            try:
+                await _converse(channel, binary=args.binary, interactive=interactive, stop=stop)
+            except ConnectionClosed as error:
+                failure = error.__cause__  # the rest of it is in the close code and reason
             await channel.sink.close(status.NORMAL_CLOSURE)
     say(f"closed: {closing(channel.close_code, channel.close_reason)}")
+    if failure is not None:
+        raise failure
     return 0 if channel.close_code in _ORDERLY else 1
 
 
@@ -196,7 +201,3 @@ def _unverified() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _where(args: argparse.Namespace) -> str:
-    return re.sub("//[^/@]*@", "//", args.url)  # without a password

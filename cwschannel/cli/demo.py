@@ -182,6 +182,8 @@ async def _measure(url: str) -> _Result:
                 times = await client.alone(messages)
                 progress.step(f"{label}, pipelined")
                 rows.append(_Row(label, size, times, *await client.pipelined(messages, size)))
+        except TimeoutError:
+            raise CommandError(f"{label}: the server did not answer within {PATIENCE:g} seconds") from None
         finally:
             progress.clear()
         async with asyncio.timeout(PATIENCE):

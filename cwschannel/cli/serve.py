@@ -25,7 +25,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--port", type=_port, default=8765, help="0 takes a free one (default: %(default)s)")
     parser.add_argument("--ssl-cert", metavar="FILE", help="PEM certificate chain; makes it wss")
     parser.add_argument("--ssl-key", metavar="FILE", help="PEM private key, if not in the same file")
-    parser.add_argument("--protocol", action="append", type=token, default=[], help="subprotocol to accept (repeatable)")
+    parser.add_argument("--protocol", action="append", type=token, default=[], help="to accept (repeatable)")
     parser.set_defaults(run=run, where=_where)
 
 

@@ -14,7 +14,6 @@ import os
 import platform
 import re
 import signal
-import socket
 import ssl
 import sys
 import unicodedata
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING
 import cwschannel
 
 from .. import status
-from ..exceptions import HandshakeRejected, OpeningFailed
+from ..exceptions import OpeningFailed, WebSocketChannelException
 from ..kernels import COMPILED
 
 if TYPE_CHECKING:
@@ -44,30 +43,22 @@ class CommandError(Exception):
 
 
 def explain(error: BaseException, where: str) -> str:
-    """One sentence for `error`, safe to print; `where` is the address or file it is about."""
-    cause = error.__cause__ if type(error) is OpeningFailed and error.__cause__ else error
-    match cause:
-        case HandshakeRejected(response=response):
-            answer = f"{response.status} {response.reason}".rstrip()
-            text = f"{where} answered HTTP {answer} instead of opening a WebSocket"
-        case TimeoutError():  # OpeningTimeout among them
-            text = f"{where} did not answer in time"
-        case ssl.SSLCertVerificationError():
-            text = f"the certificate of {where} is not trusted: {cause.verify_message} (see --insecure)"
-        case ssl.SSLError():
-            text = f"TLS failed for {where}: {cause.reason or cause}"
-        case socket.gaierror():
-            text = f"the host of {where} was not found: {cause.strerror}"
-        case ConnectionRefusedError():
-            text = f"{where} refused the connection; is a server listening there?"
-        case ConnectionError():
-            text = f"{where} closed the connection instead of opening a WebSocket"
+    """One sentence for `error`, safe to print; `where` names what an error of the system is about."""
+    match error:
+        case OpeningFailed(__cause__=ssl.SSLCertVerificationError()):
+            text = f"{error} (--insecure skips this check)"
+        case WebSocketChannelException():
+            text = str(error)
         case OSError(errno=errno.EADDRINUSE):
             text = f"{where} is already in use"
-        case OSError() if cause is error:
-            text = f"{where}: {cause.strerror or cause}"
+        case TimeoutError(strerror=None):
+            text = f"{where} did not answer in time"
+        case ssl.SSLError(reason=str(reason)):
+            text = f"{where}: {reason.lower().replace('_', ' ')}"
+        case OSError(strerror=str(reason)):
+            text = f"{where}: {reason}"
         case _:
-            text = str(error)
+            text = f"{where}: {error}"
     return escape(text)
 
 
@@ -79,8 +70,8 @@ def version_line() -> str:
 
 
 def say(line: str) -> None:
-    """Print one line at once, also into a pipe."""
-    print(line, flush=True)
+    """Print one line at once and in one piece, also into a pipe."""
+    print(f"{line}\n", end="", flush=True)
 
 
 def mute_stdout() -> None:

@@ -17,7 +17,7 @@ from ..kernels.frame import BINARY, CLOSE, NO_LIMIT, PING, PONG, TEXT, BytesLike
 from ..status import ABNORMAL_CLOSURE, INTERNAL_SERVER_ERROR
 from .closing import TABLE, Action, Event, State, close_payload, cut_reason, parse_close
 
-__all__ = ["Connection", "ConnectionOptions", "End", "HangUp", "Pong", "Timer"]
+__all__ = ["Connection", "ConnectionOptions", "End", "HangUp", "Pong", "Timer", "copy_message"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,21 @@ class HangUp(Enum):
 _HANG_UPS: Final = {Action.HALF_CLOSE: HangUp.HALF_CLOSE, Action.HANG_UP: HangUp.CLOSE, Action.ABORT: HangUp.ABORT}
 
 
+def copy_message(message: str | BytesLike) -> Message:
+    """Return a message that is to be sent later, as it is now. Raises what ``Connection.send_message`` would raise."""
+    if isinstance(message, str):
+        message.encode()
+        return message
+    try:
+        return message if isinstance(message, bytes) else memoryview(message).tobytes()
+    except TypeError:
+        raise _no_message(message) from None
+
+
+def _no_message(message: object) -> TypeError:
+    return TypeError(f"a message is str (sent as text) or bytes-like (sent as binary), not {type(message).__name__}")
+
+
 class Connection:
     """One side of an open WebSocket.
 
@@ -139,7 +154,9 @@ class Connection:
         self.state = State.OPEN
         self._can_send = True
         self._receiving = True
-        self._held: Frame | ProtocolError | None = None  # what ends the connection, once the messages before it were handed on
+        self._held: Frame | ProtocolError | None = (
+            None  # what ends the connection, once the messages before it were handed on
+        )
         self.close_code: int | None = None
         self.close_reason: str | None = None
         self._fragments: list[bytes] = []
@@ -206,9 +223,7 @@ class Connection:
         try:
             return encode_frame(TEXT if isinstance(message, str) else BINARY, message, self._client_side)
         except TypeError:
-            raise TypeError(
-                f"a message is str (sent as text) or bytes-like (sent as binary), not {type(message).__name__}"
-            ) from None
+            raise _no_message(message) from None
 
     def send_ping(self, payload: BytesLike = b"") -> bytes:
         """Return a ping frame (section 5.5.2). The peer's answer is queued as ``Pong`` with the same payload.

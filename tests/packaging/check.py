@@ -1,6 +1,6 @@
 """Build sdist and wheel, look into them, and run the demo from each where the sources are not.
 
-Usage: ``python check.py SCRATCH_DIRECTORY``, from the root of the project. Ends with status 1 at the first thing that is wrong.
+Usage: ``python check.py SCRATCH_DIRECTORY``, from the root of the project. Ends with status 1 at the first thing wrong.
 """
 
 from __future__ import annotations
