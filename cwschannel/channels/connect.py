@@ -83,7 +83,7 @@ def connect(
     limits = BufferLimits(read_limit=read_limit, write_limit=write_limit, max_buffered=max_buffered)
     opening = ClientOpening(target, protocols=protocols, headers=headers, origin=origin, user_agent=user_agent)
     if ssl is not None and not target.secure:
-        raise ValueError(f"ssl= is for wss:// URIs, and {uri!r} is a ws:// one")
+        raise ValueError("ssl= is for wss:// URIs, and this is a ws:// one")
     if connect_timeout is not None and not connect_timeout > 0:
         raise ValueError(f"connect_timeout must be more than 0 seconds; it is {connect_timeout}")
     loop = asyncio.get_running_loop()
@@ -136,9 +136,8 @@ async def _run(
             await client.finished
         return
     except asyncio.CancelledError:
-        if not io.opened.done():
-            io.fail(OpeningFailed("the connection was given up before it was open"))
         client.abort()
+        io.abort()
         raise
     except WebSocketChannelException as problem:
         error = problem

@@ -166,8 +166,7 @@ class _IOSink(WebSocketSink):
         self._adding = True
         io = self._io
         try:
-            if io.connection is None:
-                await io.opened
+            await io.opened.ended()
             async for item in _iterate(items):
                 io.send(item)
                 if io.outbox.blocked is not None:

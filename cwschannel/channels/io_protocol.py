@@ -12,7 +12,7 @@ import time
 from sys import getsizeof
 from typing import Any, Final
 
-from ..exceptions import ConnectionClosed
+from ..exceptions import ConnectionClosed, OpeningFailed
 from ..kernels import ReadBuffer
 from ..kernels.frame import BytesLike, Message
 from ..protocol.closing import close_payload
@@ -126,6 +126,8 @@ class IOProtocol(asyncio.BufferedProtocol):
             self.outbox.write(connection.send_message(message))
         self.outbox.write_pending()
         self.outbox.start_flush()
+        if self._held_back:  # the stream's listener paused before there was anything to pause
+            transport.pause_reading()
         self.opened.finish()
         if self._early_close is not None:
             self.close(*self._early_close)
@@ -153,9 +155,13 @@ class IOProtocol(asyncio.BufferedProtocol):
         self.stream.discard()
 
     def abort(self) -> None:
-        """Drop the connection."""
+        """Drop the connection, or give up opening it."""
+        self._locally_closed = self._locally_closed or self.close_code is None
         if self._transport is not None:
             self._transport.abort()
+        elif not self.opened.done():
+            self.fail(OpeningFailed("the connection was given up before it was open"))
+        self.stream.discard()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return what the transport knows of itself."""
@@ -184,7 +190,7 @@ class IOProtocol(asyncio.BufferedProtocol):
         """The error with which the stream ends."""
         if self._connection is None:
             # One failure has one owner: who awaits `opened`, else the reader of the stream.
-            if self._locally_closed or self.opened.claimed or self.opened.is_awaited():
+            if self._locally_closed or self.opened.claimed:
                 return None
             self.opened.claimed = True
         elif self._locally_closed or self._connection.close_code in _QUIET:

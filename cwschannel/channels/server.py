@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import socket
@@ -13,7 +14,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, Final, Self, cast
 
-from ..exceptions import ConnectionClosed, InvalidHandshake
+from ..exceptions import ChannelStateError, ConnectionClosed, InvalidHandshake
 from ..kernels.frame import BytesLike
 from ..protocol.closing import close_payload
 from ..protocol.connection import Connection, ConnectionOptions
@@ -132,6 +133,7 @@ class Server:
         self._server: asyncio.Server | None = None
         self._opening: set[_ServerProtocol] = set()
         self._handlers: set[asyncio.Task[None]] = set()
+        self._is_closing = False
         self._closer: asyncio.Task[None] | None = None
         self._closed = Completion()
 
@@ -140,7 +142,10 @@ class Server:
 
         Raises:
             OSError: the address cannot be listened on.
+            ChannelStateError: it was closed.
         """
+        if self._is_closing:
+            raise ChannelStateError("the server is closed: make another one with serve()")
         if self._server is None:
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(lambda: _ServerProtocol(self, loop), **self._listening)
@@ -176,7 +181,7 @@ class Server:
     @property
     def is_closing(self) -> bool:
         """Whether ``close`` was called."""
-        return self._closer is not None
+        return self._is_closing
 
     async def serve_forever(self) -> None:
         """Start, if that was not done, and wait until the server is closed."""
@@ -192,8 +197,9 @@ class Server:
             ValueError: code or reason may not be sent.
         """
         close_payload(code, reason)
-        if self.is_closing:
+        if self._is_closing:
             return
+        self._is_closing = True
         if self._server is None:
             self._closed.finish()
             return
@@ -227,7 +233,9 @@ class Server:
                 logger.error("%d handlers did not end, even when cancelled", len(self._handlers))
             for opening in list(self._opening):
                 opening.abort()
-            await self._server.wait_closed()
+            # Those who are in the middle of TLS's handshake are known to asyncio alone, and it waits for them.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._server.wait_closed(), timeout)
         finally:
             self._closed.finish()
 
@@ -314,10 +322,8 @@ class _ServerProtocol(asyncio.BufferedProtocol):
             assert self._transport is not None
             self._transport.pause_reading()
             self._hook = self._loop.create_task(self._await_hook(answer))
-        elif answer is not None:
-            self.reject(answer)
         else:
-            self._accept()
+            self._follow_hook(answer)
 
     async def _await_hook(self, awaitable: Awaitable[Response | None]) -> None:
         try:
@@ -329,13 +335,19 @@ class _ServerProtocol(asyncio.BufferedProtocol):
         if self._rejected or transport is None or transport.is_closing():
             return
         transport.resume_reading()
-        if answer is not None:
-            self.reject(answer)
-            return
         try:
-            self._accept()
+            self._follow_hook(answer)
         except InvalidHandshake as error:
             self._refuse(error)
+
+    def _follow_hook(self, answer: Response | None) -> None:
+        if answer is None:
+            self._accept()
+            return
+        try:
+            self.reject(answer)
+        except Exception:  # it is no Response, or one that cannot be sent
+            self._report_hook()
 
     def _report_hook(self) -> None:
         logger.exception("process_request failed")
@@ -368,10 +380,11 @@ class _ServerProtocol(asyncio.BufferedProtocol):
         transport = self._transport
         if self._rejected or transport is None or transport.is_closing():
             return
-        self._rejected = True
         reason = response.reason or HTTPStatus(response.status).phrase
         pairs = [("Date", formatdate(usegmt=True)), *response.headers.pairs()]
-        transport.write(self._opening.reject(Response(response.status, reason, Headers(pairs), response.body)))
+        answer = self._opening.reject(Response(response.status, reason, Headers(pairs), response.body))
+        self._rejected = True
+        transport.write(answer)
         if transport.can_write_eof():
             transport.write_eof()
         else:

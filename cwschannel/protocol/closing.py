@@ -102,6 +102,8 @@ def close_payload(code: int | None, reason: str) -> bytes:
     Raises:
         ValueError: the code may not be sent, a reason stands without a code, or the reason has more than 123 bytes.
     """
+    if not isinstance(reason, str):
+        raise TypeError(f"a close reason is a str, not {type(reason).__name__}")
     if code is None:
         if reason:
             raise ValueError("a close reason needs a close code: pass both, or neither")

@@ -271,7 +271,7 @@ class Connection:
             else:
                 self._held = item
                 self._receiving = False
-                if self.messages:
+                if self.messages and self._can_send:
                     # Messages that came in the same read can still be answered: what ends the connection waits for one
                     # pass of the loop.
                     self.timer = Timer("held", 0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import h11
@@ -29,7 +29,10 @@ _HEAD_END = re.compile(rb"\r\n\r\n")
 # Bare line feeds, folded lines and NULs are read differently by different programs, which lets requests be smuggled past a
 # proxy (RFC 9112 sections 2.2, 5.2, 11.2).
 _SMUGGLING = re.compile(rb"(?<!\r)\n|\r\n[ \t]|\r[^\n]|\x00")
-_METHOD_BEGINNING = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}( |$)")
+_REQUEST = re.compile(rb"$|[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}( |$)")
+_ANSWER = re.compile(
+    rb"HTTP/1\.[01] |" + rb"|".join(rb"HTTP/1."[:i].replace(b".", rb"\.") + b"$" for i in range(8)) + rb"|HTTP/1\.[01]$"
+)
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _OWN_HEADERS: Final = frozenset(
     {
@@ -47,32 +50,46 @@ _OWN_HEADERS: Final = frozenset(
 
 
 class _Head:
-    """Collects the first head of a connection, within the limits, and refuses what could be read in two ways."""
+    """Collects a head, within the limits, and refuses what could be read in two ways.
 
-    def __init__(self) -> None:
+    Args:
+        beginning: what the first line must match, however little of it is there.
+        otherwise: makes the error for one that does not.
+    """
+
+    def __init__(self, beginning: re.Pattern[bytes], otherwise: Callable[[bytes], str]) -> None:
+        self._beginning = beginning
+        self._otherwise = otherwise
         self._data = bytearray()
-        self.complete = False
 
-    def take(self, data: bytes) -> bytes:
-        """Add what was received. Returns everything once the head is whole, else nothing."""
+    def take(self, data: bytes) -> tuple[bytes, bytes] | None:
+        """Add what was received. Returns the head and what came after it, once the head is whole."""
         seen = max(0, len(self._data) - 3)
         self._data += data
-        end = _HEAD_END.search(self._data, seen)
-        if (end.end() if end else len(self._data)) > LONGEST_HEAD:
+        match = _HEAD_END.search(self._data, seen)
+        end = match.end() if match else len(self._data)
+        line = bytes(self._data[:64].partition(b"\r\n")[0])
+        if not self._beginning.match(line):
+            raise InvalidHandshake(self._otherwise(line))
+        if end > LONGEST_HEAD:
             raise InvalidHandshake(f"the head is longer than {LONGEST_HEAD} bytes", 431)
-        if bad := _SMUGGLING.search(self._data, seen, end.end() if end else len(self._data)):
+        if bad := _SMUGGLING.search(self._data, seen, end):
             what = {b"\n": "a bare line feed", b"\x00": "a NUL"}.get(bad.group(), "a folded line or bare carriage return")
             raise InvalidHandshake(f"the head has {what} in it (RFC 9112 sections 2.2 and 5.2)")
-        if end is None:
-            return b""
-        if self._data.count(b"\n", 0, end.end()) - 2 > MOST_HEADERS:
+        if match is None:
+            return None
+        if self._data.count(b"\n", 0, end) - 2 > MOST_HEADERS:
             raise InvalidHandshake(f"the head has more than {MOST_HEADERS} headers", 431)
-        self.complete = True
-        return bytes(self._data)
+        return bytes(self._data[:end]), bytes(self._data[end:])
 
-    def beginning(self) -> bytes:
-        """As much of the first line as is there."""
-        return bytes(self._data.partition(b"\r\n")[0])
+
+def _request_head() -> _Head:
+    tls = "; it looks like TLS: use wss:// only where the server has a certificate"
+    return _Head(_REQUEST, lambda line: f"the client does not speak HTTP{tls if line[:1] == bytes([22]) else ''}")
+
+
+def _answer_head() -> _Head:
+    return _Head(_ANSWER, lambda line: f"the peer does not speak HTTP/1.1: it sent {line[:40]!r}")
 
 
 class ClientOpening:
@@ -123,7 +140,7 @@ class ClientOpening:
         self.response: Response | None = None
         self.protocol: str | None = None
         self.trailing = b""
-        self._head = _Head()
+        self._head: _Head | None = _answer_head()  # while a head is awaited
         self._body = bytearray()
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
         self.request_bytes = self._send_request()
@@ -143,17 +160,29 @@ class ClientOpening:
             InvalidHandshake: the answer breaks section 4.1 or HTTP.
             HandshakeRejected: the answer has another status than 101.
         """
-        if not self._head.complete:
-            data = self._head.take(data)
-            if not self._head.complete:
-                if not b"HTTP/1.1 ".startswith(self._head.beginning()[:9]):
-                    raise InvalidHandshake(f"the peer does not speak HTTP/1.1: it sent {self._head.beginning()[:40]!r}")
-                return False
         try:
-            self._http.receive_data(data)
-            return self._take_events()
+            while self._head is not None:
+                whole = self._head.take(data)
+                if whole is None:
+                    return False
+                head, data = whole
+                self._http.receive_data(head)
+                event = self._http.next_event()
+                if isinstance(event, h11.InformationalResponse) and event.status_code != 101:
+                    self._head = _answer_head()  # "A client MUST be able to parse one or more 1xx responses" (RFC 9110 15.2)
+                    continue
+                self._head = None
+                if isinstance(event, h11.InformationalResponse):
+                    self.response = _to_response(event)
+                    self._check(self.response, event.http_version)
+                    self.trailing = data
+                    return True
+                assert isinstance(event, h11.Response)
+                self.response = _to_response(event)
+            self._take_body(data)
         except h11.RemoteProtocolError as error:
             raise InvalidHandshake(f"the server's answer is not valid HTTP: {error}") from None
+        return False
 
     def eof(self) -> None:
         """The server closed TCP before the connection was open. Raises the error that says so best."""
@@ -165,25 +194,14 @@ class ClientOpening:
         if self.response is not None and self.response.status != 101:
             raise self._rejected()
 
-    def _take_events(self) -> bool:
-        while True:
-            event = self._http.next_event()
-            if isinstance(event, h11.InformationalResponse):
-                if event.status_code == 101:
-                    self.response = _to_response(event)
-                    self._check(self.response)
-                    self.trailing = self._http.trailing_data[0]
-                    return True
-            elif isinstance(event, h11.Response):
-                self.response = _to_response(event)
-            elif isinstance(event, h11.Data):
+    def _take_body(self, data: bytes) -> None:
+        if data:
+            self._http.receive_data(data)
+        while not isinstance(event := self._http.next_event(), type(h11.NEED_DATA)):
+            if isinstance(event, h11.Data):
                 self._body += event.data
-                if len(self._body) >= LONGEST_BODY:
-                    raise self._rejected()
-            elif isinstance(event, h11.EndOfMessage):
+            if not isinstance(event, h11.Data) or len(self._body) >= LONGEST_BODY:
                 raise self._rejected()
-            else:
-                return False
 
     def _rejected(self) -> HandshakeRejected:
         assert self.response is not None
@@ -191,8 +209,10 @@ class ClientOpening:
         body = bytes(self._body[:LONGEST_BODY])
         return HandshakeRejected(Response(response.status, response.reason, response.headers, body))
 
-    def _check(self, response: Response) -> None:
+    def _check(self, response: Response, version: bytes) -> None:
         headers = response.headers
+        if version != b"1.1":
+            raise InvalidHandshake("the server's answer 101 is not one of HTTP/1.1 (RFC 6455 section 4.1)")
         # "If the response lacks an |Upgrade| header field or the |Upgrade| header field contains a value that is not an
         # ASCII case-insensitive match for the value "websocket", the client MUST _Fail the WebSocket Connection_." (4.1)
         if [value.lower() for value in headers.tokens("upgrade")] != ["websocket"]:
@@ -226,27 +246,24 @@ class ServerOpening:
     """
 
     def __init__(self) -> None:
-        self._head = _Head()
+        self._head = _request_head()
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=LONGEST_HEAD)
         self.request: Request | None = None
-
-    @property
-    def trailing(self) -> bytes:
-        return self._http.trailing_data[0]
+        self.trailing = b""
 
     def received(self, data: bytes) -> Request | None:
-        """Take what came. Returns the request once it is whole; whether it asks for a WebSocket is for ``accept`` to say.
+        """Take what came. Returns the request when it is whole; whether it asks for a WebSocket is for ``accept`` to say.
 
         Raises:
             InvalidHandshake: the request is not valid HTTP, or has a body.
         """
-        head = self._head.take(data)
-        if not self._head.complete:
-            if self._head.beginning() and not _METHOD_BEGINNING.match(self._head.beginning()):
-                tls = " (it looks like TLS: use wss:// only where the server has a certificate)"
-                hint = tls if self._head.beginning()[:1] == b"\x16" else ""
-                raise InvalidHandshake(f"the client does not speak HTTP{hint}")
+        if self.request is not None:
+            self.trailing += data
             return None
+        whole = self._head.take(data)
+        if whole is None:
+            return None
+        head, self.trailing = whole
         try:
             self._http.receive_data(head)
             event = self._http.next_event()
@@ -289,7 +306,13 @@ class ServerOpening:
         return self._http.send(event) or b"", response, protocol
 
     def reject(self, response: Response) -> bytes:
-        """Return the bytes of an answer after which the connection is to be closed."""
+        """Return the bytes of an answer after which the connection is to be closed.
+
+        Raises:
+            ValueError: a header or the reason cannot be sent.
+        """
+        for name, value in [*response.headers.pairs(), ("Reason", response.reason)]:
+            _check_header(name, value)
         pairs = [pair for pair in response.headers.pairs() if pair[0].lower() != "connection"]
         connection = "Upgrade, close" if "upgrade" in response.headers else "close"
         head = f"HTTP/1.1 {response.status} {response.reason}\r\n"
@@ -368,9 +391,13 @@ def check_headers(headers: HeadersLike) -> Headers:
     for name, value in checked.pairs():
         if name.lower() in _OWN_HEADERS:
             raise ValueError(f"the header {name} belongs to the opening handshake and cannot be set")
-        if not _TOKEN.fullmatch(name) or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value) or value != value.strip(" \t"):
-            raise ValueError(f"{name!r}: {value!r} is not a header that can be sent (RFC 9110 section 5)")
+        _check_header(name, value)
     return checked
+
+
+def _check_header(name: str, value: str) -> None:
+    if not _TOKEN.fullmatch(name) or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value) or value != value.strip(" \t"):
+        raise ValueError(f"{name!r}: {value!r} is not a header that can be sent (RFC 9110 section 5)")
 
 
 def _has_token(headers: Headers, name: str, token: str) -> bool:

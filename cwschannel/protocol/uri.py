@@ -10,7 +10,7 @@ from ..exceptions import InvalidURI
 
 __all__ = ["WebSocketURI", "parse_uri"]
 
-_FORBIDDEN = re.compile(r"[\x00-\x20\x7f]")
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
 
 # Characters that stay as they are: the reserved ones of RFC 3986, and "%", because what is escaped already stays so.
 _SAFE = "%/?:@!$&'()*+,;=~-._"
@@ -54,23 +54,26 @@ def parse_uri(uri: str) -> WebSocketURI:
     """
     if not isinstance(uri, str):
         raise TypeError(f"a URI is a str, not {type(uri).__name__}")
+    shown = re.sub(r"(?<=//)[^/?#]*@", "***@", uri)  # errors end up in logs, where a password has no business
     if _FORBIDDEN.search(uri):
-        raise InvalidURI(f"{uri!r} is not a WebSocket URI: it has a space or control character in it")
+        raise InvalidURI(
+            f"{shown!r} is not a WebSocket URI: it has a space or control character, or half of a surrogate pair, in it"
+        )
     # "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used on these URIs." (3)
     if "#" in uri:
-        raise InvalidURI(f"{uri!r} is not a WebSocket URI: it has a fragment; write '#' as '%23' if it is part of a name")
+        raise InvalidURI(f"{shown!r} is not a WebSocket URI: it has a fragment; write '#' as '%23' if it is part of a name")
     try:
         parts = urlsplit(uri)
         port = parts.port
     except ValueError as error:
-        raise InvalidURI(f"{uri!r} is not a WebSocket URI: {error}") from None
+        raise InvalidURI(f"{shown!r} is not a WebSocket URI: {error}") from None
     if parts.scheme not in ("ws", "wss"):
         hint = {"http": "; did you mean 'ws://'?", "https": "; did you mean 'wss://'?"}.get(parts.scheme, "")
-        raise InvalidURI(f"{uri!r} is not a WebSocket URI: it must begin with 'ws://' or 'wss://'{hint}")
-    if not parts.hostname:
-        raise InvalidURI(f"{uri!r} is not a WebSocket URI: it names no host")
+        raise InvalidURI(f"{shown!r} is not a WebSocket URI: it must begin with 'ws://' or 'wss://'{hint}")
+    if not parts.hostname or re.search(r"\][^:]", parts.netloc):
+        raise InvalidURI(f"{shown!r} is not a WebSocket URI: it names no host")
     if port == 0:
-        raise InvalidURI(f"{uri!r} is not a WebSocket URI: no connection can be made to port 0")
+        raise InvalidURI(f"{shown!r} is not a WebSocket URI: no connection can be made to port 0")
     secure = parts.scheme == "wss"
     target = quote(parts.path or "/", safe=_SAFE)
     if parts.query:
@@ -78,11 +81,14 @@ def parse_uri(uri: str) -> WebSocketURI:
     credentials = None
     if parts.username is not None:
         credentials = (unquote(parts.username), unquote(parts.password or ""))
-    return WebSocketURI(secure, _ascii_host(uri, parts.hostname), port or (443 if secure else 80), target, credentials)
+    return WebSocketURI(secure, _ascii_host(shown, parts.hostname), port or (443 if secure else 80), target, credentials)
 
 
-def _ascii_host(uri: str, host: str) -> str:
+def _ascii_host(shown: str, host: str) -> str:
     try:
-        return host.encode("ascii").decode() if host.isascii() else host.encode("idna").decode()
+        encoded = host if host.isascii() else host.encode("idna").decode()
     except UnicodeError as error:
-        raise InvalidURI(f"{uri!r} is not a WebSocket URI: its host name cannot be encoded ({error})") from None
+        raise InvalidURI(f"{shown!r} is not a WebSocket URI: its host name cannot be encoded ({error})") from None
+    if _FORBIDDEN.search(encoded):
+        raise InvalidURI(f"{shown!r} is not a WebSocket URI: its host name has a space in it")
+    return encoded

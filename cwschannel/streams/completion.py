@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 
 __all__ = ["Completion"]
 
@@ -12,7 +12,7 @@ class Completion:
     """An awaitable that ends once, well or with an error, for any number of tasks that wait, or for none.
 
     Unlike a future it belongs to no loop until somebody waits, a waiter who is cancelled cancels nobody else, and an error
-    that nobody asks for is not logged: ``claimed`` tells its owner whether somebody took it.
+    that nobody asks for is not logged: ``claimed`` tells its owner whether somebody waited or asked.
     """
 
     __slots__ = ("_callback", "_done", "_error", "_waiters", "claimed")
@@ -20,7 +20,7 @@ class Completion:
     def __init__(self) -> None:
         self._done = False
         self._error: BaseException | None = None
-        self._waiters: list[asyncio.Future[None]] | None = None
+        self._waiters: dict[asyncio.Future[None], bool] = {}  # and whether they claim the error
         self._callback: Callable[[], object] | None = None
         self.claimed = False
 
@@ -38,10 +38,11 @@ class Completion:
             return
         self._done = True
         self._error = error
-        for waiter in self._waiters or ():
+        waiters, self._waiters = self._waiters, {}
+        for waiter, claims in waiters.items():
             if not waiter.done():
                 waiter.set_result(None)
-        self._waiters = None
+                self.claimed = self.claimed or claims
         if self._callback is not None:
             self._callback()
 
@@ -51,17 +52,31 @@ class Completion:
         if self._done:
             callback()
 
-    def is_awaited(self) -> bool:
-        """Return whether somebody waits for it now."""
-        return any(not waiter.done() for waiter in self._waiters or ())
+    def ended(self) -> Awaitable[None]:
+        """Return an awaitable for the end, whatever it is, that claims no error."""
+        return _Ended(self)
 
     def __await__(self) -> Generator[object, None, None]:
+        yield from self._wait(True)
+        self.claimed = True
+        if self._error is not None:
+            raise self._error
+
+    def _wait(self, claims: bool) -> Generator[object, None, None]:
         if not self._done:
             waiter = asyncio.get_running_loop().create_future()
-            if self._waiters is None:
-                self._waiters = []
-            self._waiters.append(waiter)
-            yield from waiter
-        if self._error is not None:
-            self.claimed = True
-            raise self._error
+            self._waiters[waiter] = claims
+            try:
+                yield from waiter
+            finally:
+                self._waiters.pop(waiter, None)
+
+
+class _Ended:
+    __slots__ = ("_completion",)
+
+    def __init__(self, completion: Completion) -> None:
+        self._completion = completion
+
+    def __await__(self) -> Generator[object, None, None]:
+        return self._completion._wait(False)

@@ -114,8 +114,9 @@ class ControlledStream(Stream[T]):
             raise ChannelStateError("a task is reading the stream already, and it has one reader")
         for callback in (on_data, on_error, on_done):
             if inspect.iscoroutinefunction(callback):
+                name = getattr(callback, "__qualname__", callback)
                 raise TypeError(
-                    f"{callback.__qualname__} is a coroutine function, and listen() calls plain functions; "
+                    f"{name} is a coroutine function, and listen() calls plain functions; "
                     f"use 'async for' to await something for each message"
                 )
         self._subscription = _Subscription(self, on_data, on_error, on_done, cancel_on_error)

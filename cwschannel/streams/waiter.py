@@ -18,13 +18,14 @@ class Waiter:
     possible from a callback of the loop: where a task is running, ``wake`` goes by way of the queue like everybody else.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_cancelled", "_context", "_done", "_loop", "_message")
+    __slots__ = ("_asked", "_asyncio_future_blocking", "_callback", "_cancelled", "_context", "_done", "_loop", "_message")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._asyncio_future_blocking = False
         self._callback: Callable[[Any], object] | None = None
         self._context: Context | None = None
+        self._asked = False
         self._done = False
         self._cancelled = False
         self._message: Any = None
@@ -38,9 +39,15 @@ class Waiter:
         if callback is None:
             return
         if at_once and context is not None and asyncio.current_task(self._loop) is None:
-            context.run(callback, self)
-        else:
-            self._loop.call_soon(callback, self, context=context)
+            try:
+                context.run(callback, self)
+            except RuntimeError:
+                if self._asked:
+                    raise
+            else:
+                return
+            # The caller runs in the task's own context, which cannot be entered twice.
+        self._loop.call_soon(callback, self, context=context)
 
     def __await__(self) -> Generator[Waiter, None, None]:
         if not self._done:
@@ -74,5 +81,6 @@ class Waiter:
         return self._cancelled
 
     def result(self) -> None:
+        self._asked = True
         if self._cancelled:
             raise asyncio.CancelledError(*([] if self._message is None else [self._message]))
