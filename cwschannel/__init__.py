@@ -29,8 +29,8 @@ if TYPE_CHECKING:
         ProtocolError,
         WebSocketChannelException,
     )
+    from .http import Headers, Request, Response
     from .kernels import sign_key
-    from .protocol.http import Headers, Request, Response
     from .streams.channel import StreamChannel
     from .streams.sink import StreamSink
     from .streams.stream import Stream, StreamSubscription
@@ -65,10 +65,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Headers": ".protocol.http",
+    "Headers": ".http",
     "IOWebSocketChannel": ".channels.io_channel",
-    "Request": ".protocol.http",
-    "Response": ".protocol.http",
+    "Request": ".http",
+    "Response": ".http",
     "Server": ".channels.server",
     "Stream": ".streams.stream",
     "StreamChannel": ".streams.channel",

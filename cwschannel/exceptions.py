@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from . import status
 
 if TYPE_CHECKING:
-    from .protocol.http import Response
+    from .http import Response
 
 __all__ = [
     "BackPressureError",

@@ -6,14 +6,14 @@ import asyncio
 import functools
 import socket
 import ssl as tls
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from .._version import __version__
 from ..exceptions import OpeningFailed, OpeningTimeout, WebSocketChannelException
+from ..http import HeadersLike
 from ..kernels.frame import BytesLike
 from ..protocol.connection import Connection, ConnectionOptions
-from ..protocol.http import HeadersLike
 from ..protocol.opening import ClientOpening
 from ..protocol.uri import WebSocketURI, parse_uri
 from ..streams.completion import Completion
@@ -86,19 +86,15 @@ def connect(
         raise ValueError("ssl= is for wss:// URIs, and this is a ws:// one")
     if connect_timeout is not None and not connect_timeout > 0:
         raise ValueError(f"connect_timeout must be more than 0 seconds; it is {connect_timeout}")
+    where: dict[str, Any] = {"host": target.host, "port": target.port} if sock is None else {"sock": sock}
+    if target.secure:
+        where |= {"ssl": ssl or default_context(), "server_hostname": server_hostname or target.host}
+        where |= {"ssl_handshake_timeout": connect_timeout, "ssl_shutdown_timeout": close_timeout}
     loop = asyncio.get_running_loop()
     io = IOProtocol(loop, limits)
     channel = IOWebSocketChannel(io, opening.request)
     client = _ClientProtocol(opening, loop, lambda transport: _open(channel, io, transport, opening, options))
-
-    async def reach() -> object:
-        where: dict[str, Any] = {"host": target.host, "port": target.port} if sock is None else {"sock": sock}
-        if target.secure:
-            where |= {"ssl": ssl or default_context(), "server_hostname": server_hostname or target.host}
-            where |= {"ssl_handshake_timeout": connect_timeout, "ssl_shutdown_timeout": close_timeout}
-        return await loop.create_connection(lambda: client, **where)
-
-    channel._opening = loop.create_task(_run(reach, client, io, target, connect_timeout))
+    channel._opening = loop.create_task(_run(client, where, io, target, connect_timeout))
     return channel
 
 
@@ -122,8 +118,8 @@ def _open(
 
 
 async def _run(
-    reach: Callable[[], Awaitable[object]],
     client: _ClientProtocol,
+    where: dict[str, Any],
     io: IOProtocol,
     target: WebSocketURI,
     timeout: float | None,
@@ -132,7 +128,7 @@ async def _run(
     error: Exception
     try:
         async with asyncio.timeout(timeout) as deadline:
-            await reach()
+            await asyncio.get_running_loop().create_connection(lambda: client, **where)
             await client.finished
         return
     except asyncio.CancelledError:
@@ -143,8 +139,7 @@ async def _run(
         error = problem
     except Exception as cause:
         if deadline.expired():
-            where = f"{target.host} port {target.port}"
-            message = f"{where} did not open a WebSocket within {timeout:g} s (connect_timeout)"
+            message = f"{target.host} port {target.port} did not open a WebSocket within {timeout:g} s (connect_timeout)"
             error = client.why_given_up() or OpeningTimeout(message)
         else:
             error = OpeningFailed(_explain(cause, target))

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterable, Awaitable, Generator, Iterable
 from typing import Any, Self
 
 from ..exceptions import ChannelStateError, ConnectionClosed, OpeningFailed
+from ..http import Request, Response
 from ..kernels.frame import BytesLike, Message
-from ..protocol.http import Request, Response
 from ..status import INTERNAL_SERVER_ERROR
 from ..streams.stream import Stream
 from .io_protocol import IOProtocol
@@ -95,8 +95,11 @@ class IOWebSocketChannel(WebSocketChannel):
             await io.outbox.drain()
 
     async def recv(self) -> Message:
+        stream = self._io.stream
+        if stream.queue:
+            return stream.take()
         try:
-            return await self._io.stream.__anext__()
+            return await stream.__anext__()
         except StopAsyncIteration:
             pass
         raise self._io.closed_error()

@@ -217,15 +217,17 @@ class IOProtocol(asyncio.BufferedProtocol):
 
     def _deliver(self, messages: list[Message]) -> None:
         stream = self.stream
-        queue = stream.queue
-        if not queue:
-            self._unread = 0
         stream.deliver(messages, at_once=True)
-        if queue:
-            self._unread += sum(map(getsizeof, messages))
-            if self._unread > self._limits.read_limit:
-                stream.held_back = True
-                self._hold_back(_QUEUE_FULL, True)
+        if stream.queue:
+            self._count_unread(messages)
+
+    def _count_unread(self, messages: list[Message]) -> None:
+        if len(self.stream.queue) <= len(messages):
+            self._unread = 0  # everything before them was read
+        self._unread += sum(map(getsizeof, messages))
+        if self._unread > self._limits.read_limit:
+            self.stream.held_back = True
+            self._hold_back(_QUEUE_FULL, True)
 
     def eof_received(self) -> None:
         assert self._connection is not None

@@ -15,10 +15,10 @@ from http import HTTPStatus
 from typing import Any, Final, Self, cast
 
 from ..exceptions import ChannelStateError, ConnectionClosed, InvalidHandshake
+from ..http import Headers, HeadersLike, Request, Response
 from ..kernels.frame import BytesLike
 from ..protocol.closing import close_payload
 from ..protocol.connection import Connection, ConnectionOptions
-from ..protocol.http import Headers, HeadersLike, Request, Response
 from ..protocol.opening import ServerOpening, check_headers, check_protocols
 from ..status import GOING_AWAY, INTERNAL_SERVER_ERROR, NORMAL_CLOSURE
 from ..streams.completion import Completion

@@ -174,7 +174,10 @@ class Connection:
         self._heard = True
         items = self._read(size)
         if self._reader.only_messages and self._receiving:
-            self.messages += items  # type: ignore[arg-type]
+            if self.messages:
+                self.messages += items  # type: ignore[arg-type]
+            else:
+                self.messages = items  # type: ignore[assignment]
             return b""
         return self._take(items)
 

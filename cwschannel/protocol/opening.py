@@ -11,8 +11,8 @@ from typing import Final
 import h11
 
 from ..exceptions import HandshakeRejected, InvalidHandshake
+from ..http import Headers, HeadersLike, Request, Response
 from ..kernels import sign_key
-from .http import Headers, HeadersLike, Request, Response
 from .uri import WebSocketURI
 
 __all__ = ["ClientOpening", "ServerOpening"]

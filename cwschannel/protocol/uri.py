@@ -54,7 +54,9 @@ def parse_uri(uri: str) -> WebSocketURI:
     """
     if not isinstance(uri, str):
         raise TypeError(f"a URI is a str, not {type(uri).__name__}")
-    shown = re.sub(r"(?<=//)[^/?#]*@", "***@", uri)  # errors end up in logs, where a password has no business
+    shown = re.sub(
+        r"(?<=//)([^/?#@:]*):[^/?#]*@", r"\1:***@", uri
+    )  # errors end up in logs, where a password has no business
     if _FORBIDDEN.search(uri):
         raise InvalidURI(
             f"{shown!r} is not a WebSocket URI: it has a space or control character, or half of a surrogate pair, in it"

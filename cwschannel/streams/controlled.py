@@ -129,26 +129,27 @@ class ControlledStream(Stream[T]):
         return self
 
     async def __anext__(self) -> T:
-        queue = self.queue
-        while not queue:
+        while not self.queue:
             if self._finished:
                 error = self._why_ended()
                 raise StopAsyncIteration if error is None else error
-            await self._wait()
-        item = queue.popleft()
-        if self.held_back and not queue:
+            self._check_no_listener()
+            if self._waiter is not None:
+                raise ChannelStateError("another task is reading the stream already, and it has one reader")
+            waiter = self._waiter = Waiter(self._loop)
+            try:
+                await waiter
+            finally:
+                self._waiter = None
+        return self.take()
+
+    def take(self) -> T:
+        """Return the first item of the queue, which is not empty."""
+        self._check_no_listener()
+        item = self.queue.popleft()
+        if self.held_back and not self.queue:
             self._on_demand(True)
         return item
-
-    async def _wait(self) -> None:
-        self._check_no_listener()
-        if self._waiter is not None:
-            raise ChannelStateError("another task is reading the stream already, and it has one reader")
-        waiter = self._waiter = Waiter(self._loop)
-        try:
-            await waiter
-        finally:
-            self._waiter = None
 
     def _check_no_listener(self) -> None:
         if self._subscription is not None:
