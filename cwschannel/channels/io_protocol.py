@@ -236,9 +236,6 @@ class IOProtocol(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         assert self._connection is not None
         self._after(self._connection.eof(exc))
-        for completion, _ in self._pings.values():
-            completion.finish(self.closed_error())
-        self._pings = {}
         self.outbox.discard()
         self.closed.finish()
 
@@ -280,6 +277,9 @@ class IOProtocol(asyncio.BufferedProtocol):
                 elif isinstance(event, End):
                     self._held_back |= _QUEUE_FULL
                     self._hold_back(_QUEUE_FULL | _LISTENER_PAUSED | _WRITING_BLOCKED, False)
+                    for completion, _ in self._pings.values():
+                        completion.finish(self.closed_error())
+                    self._pings = {}
                     self.stream.finish(at_once=True)
                 else:
                     self._hang_up(event)

@@ -252,10 +252,10 @@ class Server:
         try:
             result = self._handler(channel)
             if result is None:
-                return
+                return  # callbacks are set up, and the channel is theirs
             await result
         except asyncio.CancelledError:
-            code = GOING_AWAY
+            channel._io.close(GOING_AWAY, "")
             raise
         except Exception as error:
             # No details on the wire: they are not the client's business.
@@ -264,9 +264,7 @@ class Server:
                 logger.info("%r ended in the middle of its handler: %s", channel, error)
             else:
                 logger.exception("the handler of %r failed", channel)
-        finally:
-            if code != NORMAL_CLOSURE or result is not None:
-                channel._io.close(code, "")
+        channel._io.close(code, "")
 
 
 class _ServerProtocol(asyncio.BufferedProtocol):

@@ -21,7 +21,7 @@ class WebSocketSink(StreamSink[str | BytesLike]):
     """A sink of messages: ``str`` is sent as text, anything with a contiguous buffer as binary.
 
     Beyond what ``StreamSink`` says, an error given to ``add_error`` cannot be sent: it closes the connection with 1011 and
-    ends ``done``.
+    ends ``done``. Over TLS, ``flush`` waits until TLS has taken everything, which may still hold it for the socket.
     """
 
     __slots__ = ()
@@ -99,7 +99,8 @@ class WebSocketChannel(StreamChannel[Message]):
         """Send a message, and wait while more than ``write_limit`` bytes are on their way out.
 
         Raises:
-            ConnectionClosed: the connection is closed or closing.
+            ConnectionClosed: the connection is closed, or the peer is closing it.
+            ChannelStateError: after our own ``close()``, or while ``add_stream`` runs.
             OpeningFailed: it could not be opened.
         """
 

@@ -1,0 +1,1 @@
+"""Our two sides against those of other libraries."""
