@@ -34,6 +34,7 @@ _ANSWER = re.compile(
     rb"HTTP/1\.[01] |" + rb"|".join(rb"HTTP/1."[:i].replace(b".", rb"\.") + b"$" for i in range(8)) + rb"|HTTP/1\.[01]$"
 )
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HEADER_VALUE = re.compile(r"([!-~\x80-\xff]([\t !-~\x80-\xff]*[!-~\x80-\xff])?)?")  # Latin-1 (RFC 9110 section 5.5)
 _OWN_HEADERS: Final = frozenset(
     {
         "connection",
@@ -98,7 +99,7 @@ class ClientOpening:
     Args:
         uri: where to.
         protocols: the subprotocols to offer, the favourite first.
-        headers: what else to send. ``Host`` and ``User-Agent`` take the place of ours.
+        headers: what else to send. ``Host``, ``Origin``, ``User-Agent`` and ``Authorization`` take the place of ours.
         origin: for clients that act for a browser.
         user_agent: ``None`` sends no such header.
 
@@ -129,7 +130,7 @@ class ClientOpening:
         pairs += [("Sec-WebSocket-Version", VERSION)]
         if self._protocols:
             pairs.append(("Sec-WebSocket-Protocol", ", ".join(self._protocols)))
-        if origin is not None:
+        if origin is not None and "origin" not in extra:
             pairs.append(("Origin", origin))
         if user_agent is not None and "user-agent" not in extra:
             pairs.append(("User-Agent", user_agent))
@@ -146,9 +147,8 @@ class ClientOpening:
         self.request_bytes = self._send_request()
 
     def _send_request(self) -> bytes:
-        headers = [(name.encode("ascii"), value.encode("utf-8")) for name, value in self.request.headers.pairs()]
         try:
-            event = h11.Request(method="GET", target=self.request.target, headers=headers)
+            event = h11.Request(method="GET", target=self.request.target, headers=_to_raw(self.request.headers))
             return (self._http.send(event) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
         except h11.LocalProtocolError as error:
             raise ValueError(f"the request cannot be sent: {error}") from None
@@ -396,7 +396,7 @@ def check_headers(headers: HeadersLike) -> Headers:
 
 
 def _check_header(name: str, value: str) -> None:
-    if not _TOKEN.fullmatch(name) or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value) or value != value.strip(" \t"):
+    if not _TOKEN.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
         raise ValueError(f"{name!r}: {value!r} is not a header that can be sent (RFC 9110 section 5)")
 
 

@@ -12,6 +12,8 @@ __all__ = ["WebSocketURI", "parse_uri"]
 
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
 
+_HOST = re.compile(r"[0-9a-zA-Z._~-]+|[0-9a-fA-F:.]+")  # a name or an IPv4 address, or an IPv6 address
+
 # Characters that stay as they are: the reserved ones of RFC 3986, and "%", because what is escaped already stays so.
 _SAFE = "%/?:@!$&'()*+,;=~-._"
 
@@ -83,6 +85,8 @@ def parse_uri(uri: str) -> WebSocketURI:
     credentials = None
     if parts.username is not None:
         credentials = (unquote(parts.username), unquote(parts.password or ""))
+        if ":" in credentials[0]:
+            raise InvalidURI(f"{shown!r} is not a WebSocket URI: a user name has no colon in it (RFC 7617 section 2)")
     return WebSocketURI(secure, _ascii_host(shown, parts.hostname), port or (443 if secure else 80), target, credentials)
 
 
@@ -91,6 +95,6 @@ def _ascii_host(shown: str, host: str) -> str:
         encoded = host if host.isascii() else host.encode("idna").decode()
     except UnicodeError as error:
         raise InvalidURI(f"{shown!r} is not a WebSocket URI: its host name cannot be encoded ({error})") from None
-    if _FORBIDDEN.search(encoded):
-        raise InvalidURI(f"{shown!r} is not a WebSocket URI: its host name has a space in it")
+    if not _HOST.fullmatch(encoded):
+        raise InvalidURI(f"{shown!r} is not a WebSocket URI: its host is no name and no address")
     return encoded

@@ -113,7 +113,7 @@ class ControlledStream(Stream[T]):
         if self._waiter is not None:
             raise ChannelStateError("a task is reading the stream already, and it has one reader")
         for callback in (on_data, on_error, on_done):
-            if inspect.iscoroutinefunction(callback):
+            if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(callback, "__call__", None)):  # noqa: B004
                 name = getattr(callback, "__qualname__", callback)
                 raise TypeError(
                     f"{name} is a coroutine function, and listen() calls plain functions; "
