@@ -39,6 +39,7 @@ RULES: Final[dict[str, tuple[int, str]]] = {
         MESSAGE_TOO_BIG,
         "a message of {0} bytes or more is over the limit of {1} (max_message_size)",
     ),
+    "no-memory": (MESSAGE_TOO_BIG, "there is no memory for a message of {0} bytes (max_message_size would have refused it)"),
     "too-many-fragments": (MESSAGE_TOO_BIG, "more than {0} fragments of a message wait for its last one (max_fragments)"),
     "invalid-utf-8": (INVALID_FRAME_PAYLOAD_DATA, "a text message is not valid UTF-8 (RFC 6455 section 8.1)"),
     "close-payload": (PROTOCOL_ERROR, "a close frame has a payload of one byte (RFC 6455 section 5.5.1)"),

@@ -238,7 +238,16 @@ def rule_of(name: str, client: bool) -> str:
 
 
 def test_every_rule_is_broken_by_a_test() -> None:
-    assert {rule_of(name, client) for name in BREACHES for client in (True, False)} == RULES.keys()
+    broken = {rule_of(name, client) for name in BREACHES for client in (True, False)}
+    assert broken | {"no-memory"} == RULES.keys()  # which needs a connection without a limit: see below
+
+
+@BOTH
+def test_what_no_machine_has_memory_for_is_refused_without_a_limit_too(client: bool) -> None:
+    side = Side(client=client, max_message_size=None)
+    header = bytes([0x82, 0x7F if client else 0xFF]) + (2**62).to_bytes(8, "big") + (b"" if client else b"mask")
+    assert side.feed(header)[0][0] == CLOSE
+    assert side.connection.closed_error().__cause__.rule == "no-memory"
 
 
 class TestBreaches:

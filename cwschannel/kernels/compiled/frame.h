@@ -6,6 +6,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/* More than a process can address, so that what no machine has memory for is refused without asking for it. */
+#define CWS_ADDRESSABLE ((uint64_t)1 << 47)
+
 static inline uint64_t cws_big_endian(const uint8_t *p, int n) {
     uint64_t value = 0;
     int i;

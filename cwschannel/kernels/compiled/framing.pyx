@@ -34,6 +34,7 @@ cdef extern from "mask.h" nogil:
     void cws_mask(uint8_t *, const uint8_t *, size_t, uint32_t)
 
 cdef extern from "frame.h" nogil:
+    const uint64_t CWS_ADDRESSABLE
     size_t cws_write_header(uint8_t *to, uint8_t start, bint masked, uint64_t size, uint32_t key)
     uint64_t cws_read_length(const uint8_t *head)
 
@@ -270,7 +271,7 @@ cdef class FrameReader:
                 try:
                     self._payload = PyBytes_FromStringAndSize(NULL, length)
                 except (MemoryError, OverflowError):
-                    raise breach("message-too-big", length, length - 1) from None
+                    raise breach("no-memory", length) from None
                 self._length = length
                 self._filled = 0
                 p += self._fill(p, end - p, items)
@@ -322,8 +323,8 @@ cdef class FrameReader:
             raise breach("length-not-minimal", length)
         if not head[0] & 0x08:
             self._check_message_limits(head[0], length)
-        if length > <uint64_t>PY_SSIZE_T_MAX:
-            raise breach("message-too-big", length, PY_SSIZE_T_MAX)
+        if length > CWS_ADDRESSABLE or length > <uint64_t>PY_SSIZE_T_MAX:
+            raise breach("no-memory", length)
         return <Py_ssize_t>length
 
     cdef inline int _check_message_limits(self, uint8_t start, uint64_t length) except -1:

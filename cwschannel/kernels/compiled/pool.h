@@ -27,12 +27,12 @@ static CWS_THREAD_LOCAL cws_pool cws_this_pool;
 static inline cws_pool *cws_get_pool(void) { return &cws_this_pool; }
 
 #ifdef _WIN32
-static int cws_empty_pool_after_fork(void) { return 0; }
+static inline int cws_empty_pool_after_fork(void) { return 0; }
 #else
 #include <pthread.h>
 static void cws_empty_pool(void) { cws_this_pool.left = 0; }
 /* Returns 0, or an errno. Called once for each process, not for each interpreter. */
-static int cws_empty_pool_after_fork(void) {
+static inline int cws_empty_pool_after_fork(void) {
     static int done = 0;
     int error = 0;
     if (!done) {

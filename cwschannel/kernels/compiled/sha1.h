@@ -85,7 +85,7 @@ static int cws_sha_instructions = 0;
 static inline void cws_init_sha1(void) { cws_sha_instructions = cws_has_sha(); }
 
 /* `accept` takes 28 characters, without a terminating NUL. */
-static void cws_sign(const char *key, char *accept, int portable) {
+static inline void cws_sign(const char *key, char *accept, int portable) {
     static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     uint32_t h[5] = {0x67452301u, 0xEFCDAB89u, 0x98BADCFEu, 0x10325476u, 0xC3D2E1F0u};
     uint8_t blocks[128], digest[21];
@@ -117,7 +117,7 @@ static void cws_sign(const char *key, char *accept, int portable) {
 }
 
 /* 16 bytes in base64: 22 characters of the alphabet, then "==". */
-static int cws_is_key(const char *key, size_t n) {
+static inline int cws_is_key(const char *key, size_t n) {
     size_t i;
     if (n != 24 || key[22] != '=' || key[23] != '=') return 0;
     for (i = 0; i < 22; i++) {

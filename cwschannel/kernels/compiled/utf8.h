@@ -52,7 +52,7 @@ static inline const uint8_t *cws_utf8_skip(const uint8_t *p, const uint8_t *end)
 }
 
 /* Returns 1 if everything so far may be the beginning of valid UTF-8, 0 from the first byte on that says otherwise. */
-static int cws_utf8_feed(cws_utf8_state *state, const uint8_t *p, size_t n) {
+static inline int cws_utf8_feed(cws_utf8_state *state, const uint8_t *p, size_t n) {
     const uint8_t *end = p + n;
     uint8_t c, need = state->need, low = state->low, high = state->high;
     while (p < end) {

@@ -17,6 +17,8 @@ from .utf8 import Utf8Validator
 __all__ = ["FrameReader", "ReadBuffer", "encode_frame"]
 
 _READ_BUFFER_SIZE = 262144
+# More than a process can address, so that what no machine has memory for is refused without asking for it.
+_ADDRESSABLE = 2**47
 
 
 class ReadBuffer:
@@ -164,6 +166,8 @@ class FrameReader:
                 length = self._long_length(data, position, length)
             if start & 0x08 == 0:
                 self._check_message_limits(start, length)
+                if length > _ADDRESSABLE:
+                    raise breach("no-memory", length)
             self._key = data[body - 4 : body] if self._masked else b""
             position = body + length
             if position <= end:
