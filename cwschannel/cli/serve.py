@@ -11,7 +11,7 @@ import cwschannel
 
 from .. import status
 from ..exceptions import WebSocketChannelException
-from .terminal import CommandError, closing, explain, say, stop_signals, token
+from .terminal import CommandError, closing, explain, mute_stdout, say, stop_signals, token
 
 if TYPE_CHECKING:
     from .. import IOWebSocketChannel
@@ -68,6 +68,7 @@ class _Echo:
             await channel.sink.close()
             say(f"{name} closed: {closing(channel.close_code, channel.close_reason)}")
         except BrokenPipeError:  # nobody reads what we print any more
+            mute_stdout()
             self._stop.set()
 
 

@@ -17,7 +17,7 @@ LIMIT = 60.0
 @pytest.fixture
 def server() -> Iterator[str]:
     """The URI of a running ``examples/echo_server.py``."""
-    command = [sys.executable, str(ROOT / "examples" / "echo_server.py"), "0"]
+    command = [sys.executable, "-P", str(ROOT / "examples" / "echo_server.py"), "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -29,7 +29,7 @@ def server() -> Iterator[str]:
 
 
 def run(*command: str) -> str:
-    result = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=LIMIT, check=False)
+    result = subprocess.run([sys.executable, "-P", *command], capture_output=True, text=True, timeout=LIMIT, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     return result.stdout

@@ -108,8 +108,8 @@ def spoiled(frame: Spec) -> st.SearchStrategy[Spec]:
 def conversations(draw: st.DrawFn) -> Conversation:
     masked = draw(st.booleans())
     rsv = draw(st.sampled_from([0, 0, 0x40, 0x70]))
-    frames = [frame for message in draw(st.lists(messages(masked, rsv), max_size=4)) for frame in message]
-    if frames and draw(st.booleans()):
+    frames = [frame for message in draw(st.lists(messages(masked, rsv), min_size=1, max_size=4)) for frame in message]
+    if draw(st.booleans()):
         place = draw(st.integers(0, len(frames) - 1))
         what = draw(st.sampled_from(["spoil", "drop", "repeat"]))
         if what == "spoil":
@@ -124,9 +124,10 @@ def conversations(draw: st.DrawFn) -> Conversation:
         data = data[:place] + bytes([draw(st.integers(0, 255))]) + data[place + 1 :]
     if draw(st.integers(0, 5)) == 0:
         data = data[: draw(st.integers(0, len(data)))]
-    sizes = [len(frame.payload) for frame in frames] or [0]
-    limit = draw(st.sampled_from([None, None, max(sizes), sum(sizes), max(sizes) - 1 if max(sizes) else 0]))
-    fragments = draw(st.sampled_from([None, None, 0, 1, 2]))
+    sizes = [0, *(len(frame.payload) for frame in frames)]
+    # Never without a limit: a changed byte can claim more than there is memory for.
+    limit = draw(st.sampled_from([2**20] * 6 + [max(sizes), sum(sizes), max(0, max(sizes) - 1)]))
+    fragments = draw(st.sampled_from([None] * 6 + [0, 1, 2]))
     return Conversation(data, masked, limit, fragments, rsv)
 
 

@@ -311,7 +311,7 @@ def test_processes_do_not_draw_the_same_keys(kernels: Kernels) -> None:
     found = []
     for _ in range(2):
         done = subprocess.run(
-            [sys.executable, "-c", code],
+            [sys.executable, "-P", "-c", code],
             env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"},
             capture_output=True,
             check=True,
