@@ -8,7 +8,7 @@ import cwschannel
 
 async def echo(channel: cwschannel.IOWebSocketChannel) -> None:
     async for message in channel.stream:
-        channel.sink.add(message)
+        await channel.send(message)  # waits while the client does not read
 
 
 async def main() -> None:

@@ -93,7 +93,7 @@ def connect(
     loop = asyncio.get_running_loop()
     io = IOProtocol(loop, limits)
     channel = IOWebSocketChannel(io, opening.request)
-    client = _ClientProtocol(opening, loop, lambda transport: _open(channel, io, transport, opening, options))
+    client = _ClientProtocol(opening, lambda transport: _open(channel, io, transport, opening, options))
     channel._opening = loop.create_task(_run(client, where, io, target, connect_timeout))
     return channel
 
@@ -113,7 +113,7 @@ def _open(
 ) -> None:
     channel.response = opening.response
     channel._protocol = opening.protocol
-    connection = Connection(read_buffer(asyncio.get_running_loop()), client_side=True, options=options)
+    connection = Connection(read_buffer(), client_side=True, options=options)
     io.attach(transport, connection, opening.trailing)
 
 
@@ -173,12 +173,11 @@ class _ClientProtocol(asyncio.BufferedProtocol):
     def __init__(
         self,
         opening: ClientOpening,
-        loop: asyncio.AbstractEventLoop,
         on_open: Callable[[asyncio.Transport], None],
     ) -> None:
         self._opening = opening
         self._on_open = on_open
-        self._buffer = read_buffer(loop)
+        self._buffer = read_buffer()
         self._transport: asyncio.Transport | None = None
         self.finished = Completion()
 

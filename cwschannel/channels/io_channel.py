@@ -107,6 +107,8 @@ class IOWebSocketChannel(WebSocketChannel):
     async def ping(self, payload: BytesLike | None = None) -> float:
         """Send a ping and wait for its pong (RFC 6455 section 5.5.2). Returns the round-trip time in seconds.
 
+        The wait ends with the connection; a peer that sends messages but no pongs can make it long.
+
         Args:
             payload: at most 125 bytes; random by default.
 

@@ -20,7 +20,7 @@ from ..protocol.connection import Connection, End, HangUp, Pong, Timer, copy_mes
 from ..status import ABNORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RECEIVED, NORMAL_CLOSURE
 from ..streams.completion import Completion
 from ..streams.controlled import ControlledStream
-from .outbox import BufferLimits, Outbox
+from .outbox import BufferLimits, Outbox, half_close
 
 __all__ = ["IOProtocol", "read_buffer"]
 
@@ -34,19 +34,28 @@ _QUIET: Final = frozenset({NORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RECEIVED})
 _local = threading.local()
 
 
-def read_buffer(loop: asyncio.AbstractEventLoop) -> ReadBuffer:
-    """Return the read buffer that all connections of this thread's loop share.
+def read_buffer() -> ReadBuffer:
+    """Return the read buffer that all connections of this thread share.
 
-    Reads are synchronous under selector loops and uvloop: what was read is taken out before anything else can read. A
-    proactor reads in the background, so each of its connections needs a buffer of its own.
+    Loops read synchronously: what was read is taken out of the buffer before anything else can read. That holds for selector
+    loops, for uvloop, and for proactors, which copy what they have read in the background into the protocol's buffer.
     """
-    if isinstance(loop, getattr(asyncio, "ProactorEventLoop", ())):
-        return ReadBuffer()
     try:
         return _local.buffer  # type: ignore[no-any-return]
     except AttributeError:
         _local.buffer = ReadBuffer()
         return _local.buffer  # type: ignore[no-any-return]
+
+
+class _Ping:
+    """A ping that waits for its pong."""
+
+    __slots__ = ("done", "seconds", "sent")
+
+    def __init__(self) -> None:
+        self.done = Completion()
+        self.sent = time.perf_counter()
+        self.seconds = 0.0
 
 
 class IOProtocol(asyncio.BufferedProtocol):
@@ -62,7 +71,7 @@ class IOProtocol(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_backlog",
+        "_aborted",
         "_clock",
         "_connection",
         "_early",
@@ -74,6 +83,7 @@ class IOProtocol(asyncio.BufferedProtocol):
         "_locally_closed",
         "_loop",
         "_pings",
+        "_progress",
         "_timer",
         "_transport",
         "_unread",
@@ -105,10 +115,11 @@ class IOProtocol(asyncio.BufferedProtocol):
         # of time:
         self._timer: Timer | None = None
         self._clock: asyncio.TimerHandle | None = None
-        self._pings: dict[bytes, tuple[Completion, float]] = {}
+        self._pings: dict[bytes, _Ping] = {}
         self._keepalive_sent = 0.0
-        self._backlog = 0  # bytes that the transport had not written at the last timer
+        self._progress = 0  # bytes that the transport had written at the last timer
         self._locally_closed = False
+        self._aborted = False
 
     # Beginning and end.
 
@@ -157,6 +168,7 @@ class IOProtocol(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Drop the connection, or give up opening it."""
         self._locally_closed = self._locally_closed or self.close_code is None
+        self._aborted = True
         if self._transport is not None:
             self._transport.abort()
         elif not self.opened.done():
@@ -235,7 +247,10 @@ class IOProtocol(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         assert self._connection is not None
-        self._after(self._connection.eof(exc))
+        if exc is None and self._aborted:
+            exc = ConnectionAbortedError("this side dropped the connection")
+        self._connection.lost(exc)
+        self._after(b"")
         self.outbox.discard()
         self.closed.finish()
 
@@ -275,10 +290,9 @@ class IOProtocol(asyncio.BufferedProtocol):
                 if isinstance(event, Pong):
                     self._take_pong(event)
                 elif isinstance(event, End):
-                    self._held_back |= _QUEUE_FULL
-                    self._hold_back(_QUEUE_FULL | _LISTENER_PAUSED | _WRITING_BLOCKED, False)
-                    for completion, _ in self._pings.values():
-                        completion.finish(self.closed_error())
+                    self._hold_back(self._held_back, False)  # nothing will be queued any more
+                    for ping in self._pings.values():
+                        ping.done.finish(self.closed_error())
                     self._pings = {}
                     self.stream.finish(at_once=True)
                 else:
@@ -290,8 +304,8 @@ class IOProtocol(asyncio.BufferedProtocol):
         self.outbox.write_pending()
         if how is HangUp.ABORT:
             transport.abort()
-        elif how is HangUp.HALF_CLOSE and transport.can_write_eof() and not transport.is_closing():
-            transport.write_eof()
+        elif how is HangUp.HALF_CLOSE:
+            half_close(transport)
         else:
             transport.close()
 
@@ -302,18 +316,18 @@ class IOProtocol(asyncio.BufferedProtocol):
         self._clock = None if timer is None else self._loop.call_later(timer.seconds, self._on_timer)
 
     def _on_timer(self) -> None:
-        assert self._connection is not None
+        connection = self._connection
+        assert connection is not None
         self._clock = None
-        data = self._connection.on_timer(reading_paused=self._is_excused())
-        if self._connection.timer is not None and self._connection.timer.what == "pong":
+        is_ping = self._timer is not None and self._timer.what == "ping"
+        progress = self.outbox.progress()
+        # Silence says nothing while we do not read, nor while the peer is busy with what we sent before the ping.
+        reading_paused = self._held_back & (_QUEUE_FULL | _LISTENER_PAUSED)
+        data = connection.on_timer(excused=bool(reading_paused) or progress > self._progress)
+        if is_ping and data:
             self._keepalive_sent = time.perf_counter()
         self._after(data)
-        self._backlog = self.outbox.backlog()
-
-    def _is_excused(self) -> bool:
-        """Whether the peer's silence says nothing: we do not read, or it is still busy with what we sent before a ping."""
-        reading_paused = self._held_back & (_QUEUE_FULL | _LISTENER_PAUSED)
-        return bool(reading_paused) or self.outbox.backlog() < self._backlog
+        self._progress = self.outbox.progress()
 
     # What goes out.
 
@@ -323,10 +337,11 @@ class IOProtocol(asyncio.BufferedProtocol):
         if connection is None:
             self._keep(message)
             return
+        frame = connection.send_message(message)
         outbox = self.outbox
         if outbox.blocked is not None:
             outbox.check_room()
-        outbox.write(connection.send_message(message))
+        outbox.write(frame)
 
     def flush(self) -> Completion:
         """Write what is held together; the result ends when the operating system has taken all of it."""
@@ -342,14 +357,14 @@ class IOProtocol(asyncio.BufferedProtocol):
         if payload in self._pings:
             raise ValueError("a ping with the same payload is still waiting for its pong")
         data = self._connection.send_ping(payload)
-        completion = Completion()
-        self._pings[payload] = (completion, time.perf_counter())
+        ping = self._pings[payload] = _Ping()
         self.outbox.write_now(data)
         try:
-            await completion
+            await ping.done
         finally:
-            self._pings.pop(payload, None)
-        return self.latency
+            if self._pings.get(payload) is ping:
+                del self._pings[payload]
+        return ping.seconds
 
     def pause_writing(self) -> None:
         self.outbox.pause()
@@ -365,9 +380,9 @@ class IOProtocol(asyncio.BufferedProtocol):
         elif pong.payload in self._pings:
             # A pong answers the pings before its own, too: a peer may answer only the latest (RFC 6455 section 5.5.3).
             for payload in list(self._pings):
-                completion, sent = self._pings.pop(payload)
-                self.latency = now - sent
-                completion.finish()
+                ping = self._pings.pop(payload)
+                self.latency = ping.seconds = now - ping.sent
+                ping.done.finish()
                 if payload == pong.payload:
                     break
 

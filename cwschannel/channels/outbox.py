@@ -9,7 +9,7 @@ from typing import Final
 from ..exceptions import BackPressureError
 from ..streams.completion import Completion
 
-__all__ = ["BufferLimits", "Outbox"]
+__all__ = ["BufferLimits", "Outbox", "half_close"]
 
 # The first sends after a receive go out at once, which keeps a lone answer as fast as it can be; a longer burst is written
 # together (measured: 0.04 to 0.13 of the cost of a write for each message).
@@ -37,6 +37,19 @@ class BufferLimits:
                 raise ValueError(f"{name} must be at least 1 byte; it is {getattr(self, name)}")
 
 
+def half_close(transport: asyncio.Transport) -> None:
+    """Send no more and read on, where the transport can; else close it."""
+    if transport.is_closing():
+        return
+    if not transport.can_write_eof():
+        transport.close()
+        return
+    try:
+        transport.write_eof()
+    except (OSError, RuntimeError):  # it was lost, and nobody has noticed yet
+        transport.abort()
+
+
 class Outbox:
     """Writes frames to a transport, in order.
 
@@ -45,7 +58,18 @@ class Outbox:
         blocked: while the transport has more than ``write_limit`` to write: ends when it has room again, or is lost.
     """
 
-    __slots__ = ("_flush_due", "_flushed", "_limits", "_loop", "_pending", "_pending_size", "_transport", "blocked", "burst")
+    __slots__ = (
+        "_flush_due",
+        "_flushed",
+        "_limits",
+        "_loop",
+        "_pending",
+        "_pending_size",
+        "_transport",
+        "_written",
+        "blocked",
+        "burst",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: BufferLimits) -> None:
         self._loop = loop
@@ -53,6 +77,7 @@ class Outbox:
         self._transport: asyncio.Transport | None = None
         self.burst = 0
         self.blocked: Completion | None = None
+        self._written = 0  # bytes handed to the transport
         self._pending: list[bytes] = []
         self._pending_size = 0
         self._flush_due = False
@@ -67,6 +92,7 @@ class Outbox:
         """Write a frame, now or together with those that follow it in this pass of the loop."""
         if self.burst < _SENT_AT_ONCE and not self._pending:
             self.burst += 1
+            self._written += len(frame)
             self._transport.write(frame)  # type: ignore[union-attr]
             return
         self._pending.append(frame)
@@ -81,8 +107,10 @@ class Outbox:
         """Write a frame, and what is held together before it."""
         if self._pending:
             self._pending.append(frame)
+            self._pending_size += len(frame)
             self.write_pending()
         else:
+            self._written += len(frame)
             self._transport.write(frame)  # type: ignore[union-attr]
 
     def write_pending(self) -> None:
@@ -90,6 +118,7 @@ class Outbox:
         pending = self._pending
         if pending:
             self._pending = []
+            self._written += self._pending_size
             self._pending_size = 0
             self._transport.write(pending[0] if len(pending) == 1 else b"".join(pending))  # type: ignore[union-attr]
 
@@ -111,6 +140,10 @@ class Outbox:
     def backlog(self) -> int:
         """Return how many bytes the transport has not written yet."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    def progress(self) -> int:
+        """Return how many bytes the transport has written in all."""
+        return self._written - self.backlog()
 
     async def drain(self) -> None:
         """Wait until no more than ``write_limit`` bytes are on their way out, or the connection is lost."""

@@ -24,7 +24,7 @@ from ..status import GOING_AWAY, INTERNAL_SERVER_ERROR, NORMAL_CLOSURE
 from ..streams.completion import Completion
 from .io_channel import IOWebSocketChannel
 from .io_protocol import IOProtocol, read_buffer
-from .outbox import BufferLimits
+from .outbox import BufferLimits, half_close
 
 __all__ = ["Handler", "ProcessRequest", "Server", "serve"]
 
@@ -34,6 +34,7 @@ Handler = Callable[[IOWebSocketChannel], Awaitable[object] | None]
 ProcessRequest = Callable[[Request], Response | Awaitable[Response | None] | None]
 
 _UNAVAILABLE: Final = "the server is shutting down"
+_CLOSED: Final = "the server is closed: make another one with serve()"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +132,7 @@ class Server:
         self._options = options
         self._listening = listening
         self._server: asyncio.Server | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._opening: set[_ServerProtocol] = set()
         self._handlers: set[asyncio.Task[None]] = set()
         self._is_closing = False
@@ -145,10 +147,18 @@ class Server:
             ChannelStateError: it was closed.
         """
         if self._is_closing:
-            raise ChannelStateError("the server is closed: make another one with serve()")
-        if self._server is None:
-            loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(lambda: _ServerProtocol(self, loop), **self._listening)
+            raise ChannelStateError(_CLOSED)
+        if self._starting is None or (self._starting.done() and self._server is None):
+            self._starting = asyncio.get_running_loop().create_task(self._listen())
+        await asyncio.shield(self._starting)
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: _ServerProtocol(self, loop), **self._listening)
+        if self._is_closing:
+            server.close()
+            raise ChannelStateError(_CLOSED)
+        self._server = server
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self.__aenter__().__await__()
@@ -204,26 +214,24 @@ class Server:
             self._closed.finish()
             return
         self._server.close()
+        self._closer = asyncio.get_running_loop().create_task(self._wait_for_all(self._server))
         for opening in list(self._opening):
             opening.reject(Response.text(503, _UNAVAILABLE))
         for channel in list(self.channels):
             channel._io.close(code, reason)
-        self._closer = asyncio.get_running_loop().create_task(self._wait_for_all())
 
     async def wait_closed(self) -> None:
         """Wait until every connection is closed and every handler has returned.
 
-        That takes at most ``close_timeout`` for the closing handshakes, and as long again for the handlers; handlers that
-        still run then are cancelled.
+        The closing handshakes have ``close_timeout``. Handlers that have not returned so long after them are cancelled, and
+        have as long once more to end.
         """
         await self._closed
 
-    async def _wait_for_all(self) -> None:
-        assert self._server is not None
+    async def _wait_for_all(self, server: asyncio.Server) -> None:
         timeout = self._options.connection.close_timeout
         try:
-            for channel in list(self.channels):
-                await channel._io.closed
+            await self._wait_for_channels(2 * timeout)
             for patience in (timeout, timeout):
                 if self._handlers:
                     await asyncio.wait(self._handlers, timeout=patience)
@@ -235,9 +243,18 @@ class Server:
                 opening.abort()
             # Those who are in the middle of TLS's handshake are known to asyncio alone, and it waits for them.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._server.wait_closed(), timeout)
+                await asyncio.wait_for(server.wait_closed(), timeout)
         finally:
             self._closed.finish()
+
+    async def _wait_for_channels(self, timeout: float) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                for channel in list(self.channels):
+                    await channel._io.closed
+        except TimeoutError:  # each has its own deadline, which is shorter
+            for channel in list(self.channels):
+                channel.abort()
 
     def _add(self, channel: IOWebSocketChannel) -> None:
         """Begin to handle a channel that is open now."""
@@ -276,7 +293,7 @@ class _ServerProtocol(asyncio.BufferedProtocol):
         self._server = server
         self._loop = loop
         self._opening = ServerOpening()
-        self._buffer = read_buffer(loop)
+        self._buffer = read_buffer()
         self._transport: asyncio.Transport | None = None
         self._clock: asyncio.TimerHandle | None = None
         self._hook: asyncio.Task[None] | None = None
@@ -324,12 +341,17 @@ class _ServerProtocol(asyncio.BufferedProtocol):
             self._follow_hook(answer)
 
     async def _await_hook(self, awaitable: Awaitable[Response | None]) -> None:
+        transport = self._transport
         try:
             answer = await awaitable
+        except asyncio.CancelledError:
+            if transport is None or transport.is_closing():
+                raise  # by us: the client is gone
+            self._report_hook()
+            return
         except Exception:
             self._report_hook()
             return
-        transport = self._transport
         if self._rejected or transport is None or transport.is_closing():
             return
         transport.resume_reading()
@@ -357,7 +379,10 @@ class _ServerProtocol(asyncio.BufferedProtocol):
         assert transport is not None
         assert self._opening.request is not None
         data, response, protocol = self._opening.accept(
-            protocols=options.protocols, allowed_origins=options.allowed_origins, headers=options.headers
+            protocols=options.protocols,
+            allowed_origins=options.allowed_origins,
+            headers=options.headers,
+            secure=transport.get_extra_info("ssl_object") is not None,
         )
         transport.write(data)
         self._leave()
@@ -366,8 +391,8 @@ class _ServerProtocol(asyncio.BufferedProtocol):
         channel.response = response
         channel._protocol = protocol
         connection = Connection(self._buffer, client_side=False, options=options.connection)
-        self._server._add(channel)
         io.attach(transport, connection, self._opening.trailing)
+        self._server._add(channel)
 
     def _refuse(self, error: InvalidHandshake) -> None:
         logger.info("refused a request with %d: %s", error.status, error)
@@ -383,10 +408,7 @@ class _ServerProtocol(asyncio.BufferedProtocol):
         answer = self._opening.reject(Response(response.status, reason, Headers(pairs), response.body))
         self._rejected = True
         transport.write(answer)
-        if transport.can_write_eof():
-            transport.write_eof()
-        else:
-            transport.close()
+        half_close(transport)
 
     def _on_deadline(self) -> None:
         self._clock = None

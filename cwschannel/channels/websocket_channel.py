@@ -30,7 +30,8 @@ class WebSocketSink(StreamSink[str | BytesLike]):
     def close(self, code: int | None = None, reason: str = "") -> Awaitable[None]:
         """Start the closing handshake, after what was added. Takes effect at once, whether awaited or not.
 
-        Calling it again changes nothing. The result is ``done``: the end of the connection, within ``close_timeout``.
+        Calling it again changes nothing. The result is ``done``: the end of the connection, within ``close_timeout`` from
+        now. What was added before and is still on its way counts against that time; ``await flush()`` first to give it more.
 
         Args:
             code: 1000 to 1003, 1007 to 1014, or 3000 to 4999. Without one the close frame is empty, and the peer sees 1005.

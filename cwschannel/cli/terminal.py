@@ -23,7 +23,7 @@ import cwschannel
 
 from .. import status
 from ..exceptions import OpeningFailed, WebSocketChannelException
-from ..kernels import COMPILED
+from ..kernels import COMPILED, WHY_PURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,9 +64,9 @@ def explain(error: BaseException, where: str) -> str:
 
 def version_line() -> str:
     """The versions and which kernels run, in one line."""
-    kernels = "compiled" if COMPILED else "pure"
+    kernels = "compiled kernels" if COMPILED else f"pure kernels ({WHY_PURE})"
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"cwschannel {cwschannel.__version__}, {python}, {kernels} kernels"
+    return f"cwschannel {cwschannel.__version__}, {python}, {kernels}"
 
 
 def say(line: str) -> None:

@@ -10,20 +10,25 @@ import os
 from typing import TYPE_CHECKING, Final
 
 
-def _load_compiled() -> bool:
+def _why_pure() -> str:
     if os.environ.get("CWSCHANNEL_PURE", "0") not in ("", "0"):
-        return False
+        return "CWSCHANNEL_PURE is set"
     try:
         import cwschannel.kernels.compiled.framing
         import cwschannel.kernels.compiled.masking
         import cwschannel.kernels.compiled.signing
         import cwschannel.kernels.compiled.utf8  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    except ModuleNotFoundError:
+        return "they were not compiled when the package was built"
+    except ImportError as error:
+        return str(error)
+    return ""
 
 
-COMPILED: Final[bool] = _load_compiled()
+WHY_PURE: Final[str] = _why_pure()
+"""Why the pure kernels are in use; an empty string if the compiled ones are."""
+
+COMPILED: Final[bool] = not WHY_PURE
 """Whether the compiled kernels are in use."""
 
 if TYPE_CHECKING or not COMPILED:
@@ -39,6 +44,7 @@ else:
 
 __all__ = [
     "COMPILED",
+    "WHY_PURE",
     "FrameReader",
     "ReadBuffer",
     "Utf8Validator",

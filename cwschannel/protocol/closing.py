@@ -28,6 +28,8 @@ class State(Enum):
     """The peer broke a rule: our close frame went out, and what comes is thrown away until the peer hangs up."""
     CLOSED_CLEANLY = auto()
     """Both close frames have passed; only TCP is left to close."""
+    HUNG_UP = auto()
+    """The peer closed its half of TCP; ours is being closed, as soon as the peer has taken what was written."""
     GONE = auto()
     """Nothing is left."""
 
@@ -45,7 +47,9 @@ class Event(Enum):
     DEADLINE = auto()
     """The peer did not finish the closing handshake in time."""
     EOF = auto()
-    """The peer closed TCP, or the system reports the connection as lost."""
+    """The peer closed its half of TCP."""
+    LOST = auto()
+    """There is no TCP connection any more."""
 
 
 class Action(Enum):
@@ -79,20 +83,30 @@ TABLE: Final[dict[tuple[State, Event], tuple[State, tuple[Action, ...]]]] = {
     ),
     # A peer that is gone does not read what is buffered: waiting for that would never end.
     (State.OPEN, Event.SILENCE): (State.GONE, (Action.SEND_CLOSE, Action.END, Action.ABORT)),
-    (State.OPEN, Event.EOF): (State.GONE, (Action.END, Action.HANG_UP)),
+    # A peer that closed its half may still never read what was written to it, so the deadline runs on, or begins.
+    (State.OPEN, Event.EOF): (State.HUNG_UP, (Action.START_DEADLINE, Action.END, Action.HANG_UP)),
+    (State.OPEN, Event.LOST): (State.GONE, (Action.END,)),
     (State.CLOSING, Event.CLOSE): (State.CLOSING, ()),
     (State.CLOSING, Event.CLOSE_RECEIVED): (State.CLOSED_CLEANLY, (Action.END, Action.FINISH)),
     (State.CLOSING, Event.BREACH): (State.FAILED, (Action.END, Action.HALF_CLOSE)),
     (State.CLOSING, Event.DEADLINE): (State.GONE, (Action.END, Action.ABORT)),
-    (State.CLOSING, Event.EOF): (State.GONE, (Action.END, Action.HANG_UP)),
+    (State.CLOSING, Event.EOF): (State.HUNG_UP, (Action.END, Action.HANG_UP)),
+    (State.CLOSING, Event.LOST): (State.GONE, (Action.END,)),
     (State.FAILED, Event.CLOSE): (State.FAILED, ()),
     (State.FAILED, Event.DEADLINE): (State.GONE, (Action.ABORT,)),
-    (State.FAILED, Event.EOF): (State.GONE, (Action.HANG_UP,)),
+    (State.FAILED, Event.EOF): (State.HUNG_UP, (Action.HANG_UP,)),
+    (State.FAILED, Event.LOST): (State.GONE, ()),
     (State.CLOSED_CLEANLY, Event.CLOSE): (State.CLOSED_CLEANLY, ()),
     (State.CLOSED_CLEANLY, Event.DEADLINE): (State.GONE, (Action.ABORT,)),
-    (State.CLOSED_CLEANLY, Event.EOF): (State.GONE, (Action.HANG_UP,)),
+    (State.CLOSED_CLEANLY, Event.EOF): (State.HUNG_UP, (Action.HANG_UP,)),
+    (State.CLOSED_CLEANLY, Event.LOST): (State.GONE, ()),
+    (State.HUNG_UP, Event.CLOSE): (State.HUNG_UP, ()),
+    (State.HUNG_UP, Event.DEADLINE): (State.GONE, (Action.ABORT,)),
+    (State.HUNG_UP, Event.EOF): (State.HUNG_UP, ()),
+    (State.HUNG_UP, Event.LOST): (State.GONE, ()),
     (State.GONE, Event.CLOSE): (State.GONE, ()),
     (State.GONE, Event.EOF): (State.GONE, ()),
+    (State.GONE, Event.LOST): (State.GONE, ()),
 }
 
 

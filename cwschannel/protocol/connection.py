@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from ..exceptions import ConnectionClosed, ProtocolError
 from ..kernels import FrameReader, ReadBuffer, encode_frame
 from ..kernels.frame import BINARY, CLOSE, NO_LIMIT, PING, PONG, TEXT, BytesLike, Frame, Message
-from ..status import ABNORMAL_CLOSURE, INTERNAL_SERVER_ERROR
+from ..status import ABNORMAL_CLOSURE, INTERNAL_SERVER_ERROR, NO_STATUS_RECEIVED
 from .closing import TABLE, Action, Event, State, close_payload, cut_reason, parse_close
 
 __all__ = ["Connection", "ConnectionOptions", "End", "HangUp", "Pong", "Timer", "copy_message"]
@@ -129,6 +129,7 @@ class Connection:
         "_read",
         "_reader",
         "_receiving",
+        "_sent",
         "close_code",
         "close_reason",
         "events",
@@ -164,6 +165,7 @@ class Connection:
         self._heard = False  # something came since the last ping
         self._keepalive: bytes | None = None  # the payload of the keepalive ping that was not answered yet
         self._error: Exception | None = None
+        self._sent: tuple[int, str] | None = None  # code and reason with which we began to close
         self.timer: Timer | None = None
         self._start_ping_interval()
 
@@ -186,15 +188,20 @@ class Connection:
         self._heard = True
         return self._take(self._reader.feed(data))
 
-    def eof(self, cause: Exception | None = None) -> bytes:
-        """The peer closed TCP, or the connection was lost; ``cause`` says why, where that is known."""
+    def eof(self) -> bytes:
+        """The peer closed its half of TCP. Returns what to write."""
         out = self._take_held()
-        return out + self._step(Event.EOF, error=cause or ConnectionResetError("the peer closed TCP without a close frame"))
+        return out + self._step(Event.EOF, error=ConnectionResetError("the peer closed TCP without a close frame"))
 
-    def on_timer(self, *, reading_paused: bool = False) -> bytes:
+    def lost(self, cause: Exception | None = None) -> None:
+        """There is no TCP connection any more; ``cause`` says why, where that is known."""
+        self._take_held()
+        self._step(Event.LOST, error=cause or ConnectionResetError("the connection was lost without a close frame"))
+
+    def on_timer(self, *, excused: bool = False) -> bytes:
         """The timer that was asked for is over. Returns what to write.
 
-        A peer cannot be heard while we do not read, so with ``reading_paused`` its silence says nothing.
+        With ``excused`` the peer's silence says nothing: we did not read, or it is still taking what we sent before.
         """
         timer, self.timer = self.timer, None
         if timer is None:
@@ -205,7 +212,7 @@ class Connection:
             return self._step(Event.DEADLINE, error=TimeoutError(f"the peer did not close within {timer.seconds:g} s"))
         if timer.what == "ping":
             return self._send_keepalive()
-        if self._heard or reading_paused:
+        if self._heard or excused:
             self._start_ping_interval()
             return b""
         error = TimeoutError(f"the peer sent nothing within {timer.seconds:g} s after a keepalive ping (ping_timeout)")
@@ -248,13 +255,18 @@ class Connection:
         Raises:
             ValueError: code or reason may not be sent.
         """
-        out = self._step(Event.CLOSE, close_payload(code, reason))
+        payload = close_payload(code, reason)
+        if self.state is State.OPEN:
+            self._sent = (NO_STATUS_RECEIVED if code is None else code, reason)
+        out = self._step(Event.CLOSE, payload)
         return out + self._take_held()
 
     def closed_error(self) -> ConnectionClosed:
         """The error for whoever wants to send or receive on a connection that is closing or closed."""
-        code = ABNORMAL_CLOSURE if self.close_code is None else self.close_code
-        error = ConnectionClosed(code, self.close_reason or "", str(self._error) if self._error else "")
+        if self.close_code is None:
+            assert self._sent is not None
+            return ConnectionClosed(*self._sent, detail="this side is closing it")
+        error = ConnectionClosed(self.close_code, self.close_reason or "", str(self._error) if self._error else "")
         error.__cause__ = self._error
         return error
 

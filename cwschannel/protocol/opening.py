@@ -29,10 +29,8 @@ _HEAD_END = re.compile(rb"\r\n\r\n")
 # Bare line feeds, folded lines and NULs are read differently by different programs, which lets requests be smuggled past a
 # proxy (RFC 9112 sections 2.2, 5.2, 11.2).
 _SMUGGLING = re.compile(rb"(?<!\r)\n|\r\n[ \t]|\r[^\n]|\x00")
-_REQUEST = re.compile(rb"$|[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}( |$)")
-_ANSWER = re.compile(
-    rb"HTTP/1\.[01] |" + rb"|".join(rb"HTTP/1."[:i].replace(b".", rb"\.") + b"$" for i in range(8)) + rb"|HTTP/1\.[01]$"
-)
+_METHOD = re.compile(rb"$|[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}( |$)")
+_VERSIONS: Final = (b"HTTP/1.0 ", b"HTTP/1.1 ")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE = re.compile(r"([!-~\x80-\xff]([\t !-~\x80-\xff]*[!-~\x80-\xff])?)?")  # Latin-1 (RFC 9110 section 5.5)
 _OWN_HEADERS: Final = frozenset(
@@ -54,13 +52,11 @@ class _Head:
     """Collects a head, within the limits, and refuses what could be read in two ways.
 
     Args:
-        beginning: what the first line must match, however little of it is there.
-        otherwise: makes the error for one that does not.
+        check: raises an error for a first line that cannot be one, however little of it is there.
     """
 
-    def __init__(self, beginning: re.Pattern[bytes], otherwise: Callable[[bytes], str]) -> None:
-        self._beginning = beginning
-        self._otherwise = otherwise
+    def __init__(self, check: Callable[[bytes], None]) -> None:
+        self._check = check
         self._data = bytearray()
 
     def take(self, data: bytes) -> tuple[bytes, bytes] | None:
@@ -69,9 +65,7 @@ class _Head:
         self._data += data
         match = _HEAD_END.search(self._data, seen)
         end = match.end() if match else len(self._data)
-        line = bytes(self._data[:64].partition(b"\r\n")[0])
-        if not self._beginning.match(line):
-            raise InvalidHandshake(self._otherwise(line))
+        self._check(bytes(self._data[:64].partition(b"\r\n")[0]))
         if end > LONGEST_HEAD:
             raise InvalidHandshake(f"the head is longer than {LONGEST_HEAD} bytes", 431)
         if bad := _SMUGGLING.search(self._data, seen, end):
@@ -84,13 +78,15 @@ class _Head:
         return bytes(self._data[:end]), bytes(self._data[end:])
 
 
-def _request_head() -> _Head:
-    tls = "; it looks like TLS: use wss:// only where the server has a certificate"
-    return _Head(_REQUEST, lambda line: f"the client does not speak HTTP{tls if line[:1] == bytes([22]) else ''}")
+def _check_request_line(line: bytes) -> None:
+    if not _METHOD.match(line):
+        tls = "; it looks like TLS: use wss:// only where the server has a certificate" if line[0] == 0x16 else ""
+        raise InvalidHandshake(f"the client does not speak HTTP{tls}")
 
 
-def _answer_head() -> _Head:
-    return _Head(_ANSWER, lambda line: f"the peer does not speak HTTP/1.1: it sent {line[:40]!r}")
+def _check_status_line(line: bytes) -> None:
+    if not line.startswith(_VERSIONS) and not any(version.startswith(line) for version in _VERSIONS):
+        raise InvalidHandshake(f"the peer does not speak HTTP/1.1: it sent {line[:40]!r}")
 
 
 class ClientOpening:
@@ -141,7 +137,7 @@ class ClientOpening:
         self.response: Response | None = None
         self.protocol: str | None = None
         self.trailing = b""
-        self._head: _Head | None = _answer_head()  # while a head is awaited
+        self._head: _Head | None = _Head(_check_status_line)  # while a head is awaited
         self._body = bytearray()
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
         self.request_bytes = self._send_request()
@@ -169,7 +165,9 @@ class ClientOpening:
                 self._http.receive_data(head)
                 event = self._http.next_event()
                 if isinstance(event, h11.InformationalResponse) and event.status_code != 101:
-                    self._head = _answer_head()  # "A client MUST be able to parse one or more 1xx responses" (RFC 9110 15.2)
+                    self._head = _Head(
+                        _check_status_line
+                    )  # "A client MUST be able to parse one or more 1xx responses" (RFC 9110 15.2)
                     continue
                 self._head = None
                 if isinstance(event, h11.InformationalResponse):
@@ -246,7 +244,7 @@ class ServerOpening:
     """
 
     def __init__(self) -> None:
-        self._head = _request_head()
+        self._head = _Head(_check_request_line)
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=LONGEST_HEAD)
         self.request: Request | None = None
         self.trailing = b""
@@ -282,6 +280,7 @@ class ServerOpening:
         protocols: Sequence[str] = (),
         allowed_origins: Collection[str] | str | None = None,
         headers: HeadersLike = (),
+        secure: bool = False,
     ) -> tuple[bytes, Response, str | None]:
         """Check the request and accept it. Returns the answer's bytes, the answer, and the subprotocol or ``None``.
 
@@ -290,13 +289,14 @@ class ServerOpening:
             allowed_origins: which pages' scripts may connect: origins such as ``"https://example.com"``, ``"*"`` for all,
                 ``None`` for pages of the same host. A request without ``Origin`` comes from no browser and passes.
             headers: what else to send.
+            secure: whether the connection runs over TLS.
 
         Raises:
             InvalidHandshake: the request breaks section 4.2.1, or its origin is not allowed.
         """
         assert self.request is not None
         key = self._check()
-        self._check_origin(allowed_origins)
+        self._check_origin(allowed_origins, secure)
         protocol = self._choose_protocol(protocols)
         pairs = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", sign_key(key))]
         if protocol is not None:
@@ -348,15 +348,15 @@ class ServerOpening:
             raise InvalidHandshake(f"{error} (RFC 6455 section 4.2.1)") from None
         return keys[0]
 
-    def _check_origin(self, allowed: Collection[str] | str | None) -> None:
+    def _check_origin(self, allowed: Collection[str] | str | None, secure: bool) -> None:
         assert self.request is not None
         origins = [origin.lower() for origin in self.request.headers.get_all("origin")]
         if not origins or allowed == "*":
             return
         if allowed is None:
-            # Host and port must be the same. The scheme may not be: a proxy in front of us may have ended TLS.
+            # Without TLS of our own, a proxy in front of us may have ended it, and the page may be one of https.
             host = self.request.headers.get("host", "").lower()
-            passes = origins in ([f"http://{host}"], [f"https://{host}"])
+            passes = origins == [f"https://{host}"] or (not secure and origins == [f"http://{host}"])
         else:
             allowed = (allowed,) if isinstance(allowed, str) else allowed
             passes = origins in [[origin.lower()] for origin in allowed]

@@ -16,6 +16,7 @@ CODES = {
     "length-not-minimal": 1002,
     "length-top-bit": 1002,
     "message-too-big": 1009,
+    "no-memory": 1009,
     "too-many-fragments": 1009,
     "invalid-utf-8": 1007,
 }
@@ -193,6 +194,8 @@ class Parser:
                 self._break("message-too-big")
             elif self._max_fragments is not None and self._fragments > self._max_fragments:
                 self._break("too-many-fragments")
+            elif length > 2**47:
+                self._break("no-memory")
 
     def _look_at_text(self, byte: int) -> None:
         pending = utf8_step(self._pending, byte)

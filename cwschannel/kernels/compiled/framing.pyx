@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: freethreading_compatible=True, subinterpreters_compatible=own_gil, annotation_typing=False
+# cython: freethreading_compatible=True, annotation_typing=False
 """Frames (RFC 6455 section 5): bytes to messages, messages to bytes.
 
 No extension, connection or close is known here: only what section 5 says of a single frame and of the order of fragments.
@@ -7,6 +7,7 @@ No extension, connection or close is known here: only what section 5 says of a s
 
 from __future__ import annotations
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -78,7 +79,7 @@ cdef class ReadBuffer:
     cdef readonly Py_ssize_t size
     cdef readonly object view
 
-    def __init__(self, size: int = READ_BUFFER_SIZE) -> None:
+    def __cinit__(self, size: int = READ_BUFFER_SIZE):
         size = index(size)
         if size < 1:
             raise ValueError(f"a read buffer has at least 1 byte, not {size}")
@@ -145,14 +146,15 @@ cdef class FrameReader:
     cdef uint64_t _fragments
     cdef cws_utf8_state _utf8  # all zero after each valid text
 
-    def __init__(
+    # Not __init__, which a subclass could leave out: every method relies on the buffer.
+    def __cinit__(
         self,
         buffer: ReadBuffer,
         masked: bool,
         max_message_size: int = NO_LIMIT,
         max_fragments: int = NO_LIMIT,
         rsv: int = 0,
-    ) -> None:
+    ):
         if not isinstance(buffer, ReadBuffer):
             raise TypeError(f"the buffer is a ReadBuffer, not {type(buffer).__name__}")
         self._buffer = buffer
@@ -162,6 +164,7 @@ cdef class FrameReader:
         self._rsv = check_number("rsv", rsv, RSV)
         self.only_messages = True
 
+    @cython.critical_section
     def get_buffer(self, hint: int = -1) -> memoryview:
         """Return writable memory for the next read, as ``asyncio.BufferedProtocol`` wants it."""
         cdef _Window window
@@ -178,6 +181,7 @@ cdef class FrameReader:
         self._directly = False
         return self._buffer.view
 
+    @cython.critical_section
     def received(self, size: int) -> list[Message | Frame | ProtocolError]:
         """Take ``size`` bytes that were read into what ``get_buffer`` returned last."""
         cdef Py_ssize_t n
@@ -196,6 +200,7 @@ cdef class FrameReader:
             return self._parse(NULL, n, False)
         return self._parse(self._buffer.start, n, True)
 
+    @cython.critical_section
     def feed(self, data: BytesLike) -> list[Message | Frame | ProtocolError]:
         """Take bytes from elsewhere, in pieces of any size."""
         cdef Py_buffer view

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: freethreading_compatible=True, subinterpreters_compatible=own_gil, annotation_typing=False
+# cython: freethreading_compatible=True, annotation_typing=False
 """Masking of payloads (RFC 6455 section 5.3): every byte is XORed with a byte of a 4-byte key, in turn."""
 
 from __future__ import annotations

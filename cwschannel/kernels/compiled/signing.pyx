@@ -1,5 +1,5 @@
 # cython: language_level=3
-# cython: freethreading_compatible=True, subinterpreters_compatible=own_gil, annotation_typing=False
+# cython: freethreading_compatible=True, annotation_typing=False
 """The accept value of the opening handshake (RFC 6455 section 4.2.2, step 5.4)."""
 
 from __future__ import annotations

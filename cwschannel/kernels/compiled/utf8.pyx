@@ -1,9 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-# cython: freethreading_compatible=True, subinterpreters_compatible=own_gil, annotation_typing=False
+# cython: freethreading_compatible=True, annotation_typing=False
 """UTF-8 checked piece by piece (RFC 6455 section 8.1, RFC 3629)."""
 
 from __future__ import annotations
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint8_t
 
@@ -30,6 +31,7 @@ cdef class Utf8Validator:
         self._state = cws_utf8_state(0)
         self._valid = True
 
+    @cython.critical_section
     def feed(self, data: BytesLike) -> bool:
         """Take the next piece. Returns whether everything so far may be the beginning of valid UTF-8."""
         cdef Py_buffer view
@@ -39,6 +41,7 @@ cdef class Utf8Validator:
         PyBuffer_Release(&view)
         return self._valid
 
+    @cython.critical_section
     def is_complete(self) -> bool:
         """Return whether everything so far is valid UTF-8 that does not end within a character."""
         return self._valid and self._state.need == 0
