@@ -19,17 +19,21 @@ IMPOSSIBLE = {
     (State.CLOSING, Event.SILENCE),
     (State.FAILED, Event.SILENCE),
     (State.CLOSED_CLEANLY, Event.SILENCE),
+    (State.HUNG_UP, Event.SILENCE),
     (State.GONE, Event.SILENCE),
     (State.GONE, Event.DEADLINE),
-    # what is received after a close frame, or a breach, is thrown away unread
+    # what is received after a close frame, a breach, or the peer's end of TCP is thrown away unread
     (State.FAILED, Event.CLOSE_RECEIVED),
     (State.FAILED, Event.BREACH),
     (State.CLOSED_CLEANLY, Event.CLOSE_RECEIVED),
     (State.CLOSED_CLEANLY, Event.BREACH),
+    (State.HUNG_UP, Event.CLOSE_RECEIVED),
+    (State.HUNG_UP, Event.BREACH),
     (State.GONE, Event.CLOSE_RECEIVED),
     (State.GONE, Event.BREACH),
 }
-OVER = (State.FAILED, State.CLOSED_CLEANLY, State.GONE)
+OVER = (State.FAILED, State.CLOSED_CLEANLY, State.HUNG_UP, State.GONE)
+ON_TRANSPORTS = {Action.HALF_CLOSE, Action.FINISH, Action.HANG_UP, Action.ABORT}
 
 
 @pytest.mark.parametrize("event", Event)
@@ -39,7 +43,7 @@ def test_every_event_in_every_state_is_in_the_table_or_impossible(state: State, 
 
 
 def test_no_state_is_left_for_an_earlier_one() -> None:
-    order = [State.OPEN, State.CLOSING, State.FAILED, State.CLOSED_CLEANLY, State.GONE]
+    order = [State.OPEN, State.CLOSING, State.FAILED, State.CLOSED_CLEANLY, State.HUNG_UP, State.GONE]
     for (state, _), (following, _) in TABLE.items():
         assert order.index(following) >= order.index(state)
     assert (State.FAILED, State.CLOSED_CLEANLY) not in {(state, following) for (state, _), (following, _) in TABLE.items()}
@@ -48,7 +52,7 @@ def test_no_state_is_left_for_an_earlier_one() -> None:
 def test_one_close_frame_is_sent_and_only_when_leaving_open() -> None:
     for (state, event), (following, actions) in TABLE.items():
         sends = actions.count(Action.SEND_CLOSE) + actions.count(Action.ECHO_CLOSE)
-        assert sends == (1 if state is State.OPEN and event is not Event.EOF else 0)
+        assert sends == (1 if state is State.OPEN and event not in (Event.EOF, Event.LOST) else 0)
         assert (following is State.OPEN) is False
         assert (Action.ECHO_CLOSE in actions) is (state is State.OPEN and event is Event.CLOSE_RECEIVED)
 
@@ -58,21 +62,45 @@ def test_the_stream_ends_once() -> None:
         assert actions.count(Action.END) == (1 if state not in OVER and following in OVER else 0)
 
 
-def test_the_deadline_begins_with_our_close_frame_and_is_never_set_again() -> None:
+def test_the_deadline_begins_when_open_is_left_and_is_never_set_again() -> None:
     for (state, _), (following, actions) in TABLE.items():
         starts = state is State.OPEN and following is not State.GONE
         assert actions.count(Action.START_DEADLINE) == (1 if starts else 0)
 
 
-def test_the_transport_is_left_alone_or_told_to_go_when_nothing_is_left() -> None:
+def test_the_transport_is_left_alone_or_told_to_go_once() -> None:
     for (state, event), (following, actions) in TABLE.items():
-        if following is State.GONE and state is not State.GONE:
-            expected = Action.HANG_UP if event is Event.EOF else Action.ABORT
-            assert actions[-1] is expected
-        else:
-            assert Action.HANG_UP not in actions
-            assert Action.ABORT not in actions
+        hangs_up = following is State.HUNG_UP and state is not State.HUNG_UP
+        aborts = following is State.GONE and state is not State.GONE and event is not Event.LOST
+        assert actions.count(Action.HANG_UP) == (1 if hangs_up else 0)
+        assert actions.count(Action.ABORT) == (1 if aborts else 0)
+        if hangs_up or aborts:
+            assert actions[-1] is (Action.HANG_UP if hangs_up else Action.ABORT)
+            assert len(ON_TRANSPORTS.intersection(actions)) == 1
         assert (Action.HALF_CLOSE in actions) is (following is State.FAILED and state is not State.FAILED)
+
+
+def test_the_peer_hangs_up_once_and_only_by_the_end_of_its_half_of_tcp() -> None:
+    for (state, event), (following, actions) in TABLE.items():
+        if state not in (State.HUNG_UP, State.GONE):
+            assert (following is State.HUNG_UP) is (event is Event.EOF)
+        elif event is Event.EOF:
+            assert (following, actions) == (state, ())
+
+
+def test_a_deadline_aborts_in_every_state_in_which_one_runs() -> None:
+    for state in State:
+        if state not in (State.OPEN, State.GONE):
+            following, actions = TABLE[state, Event.DEADLINE]
+            assert following is State.GONE
+            assert actions[-1] is Action.ABORT
+
+
+def test_a_lost_connection_is_gone_from_every_state_and_nothing_is_done_to_its_transport() -> None:
+    for state in State:
+        following, actions = TABLE[state, Event.LOST]
+        assert following is State.GONE
+        assert actions == (() if state in OVER else (Action.END,))
 
 
 def test_closing_is_possible_in_every_state_and_does_something_in_one() -> None:

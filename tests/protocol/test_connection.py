@@ -146,10 +146,11 @@ class TestFragments:
         side.read(frame(BINARY, b"\xff", fin=False) + frame(CONTINUATION, b"\xfe") + frame(TEXT, b"t") + frame(BINARY, b"b"))
         assert side.messages == [b"\xff\xfe", "t", b"b"]
 
-    def test_fragments_of_a_lost_connection_are_no_message(self) -> None:
+    @pytest.mark.parametrize("end", ["hang_up", "lose"])
+    def test_fragments_of_a_lost_connection_are_no_message(self, end: str) -> None:
         side = Side(client=True)
         side.read(frame(TEXT, b"abc", fin=False))
-        side.lose()
+        getattr(side, end)()
         assert side.messages == []
 
 
@@ -258,7 +259,7 @@ class TestLimits:
 
 
 @BOTH
-@pytest.mark.parametrize("way", ["ours", "theirs", "breach", "lost"])
+@pytest.mark.parametrize("way", ["ours", "theirs", "breach", "hung up", "lost"])
 def test_nothing_can_be_sent_once_closing_has_begun(client: bool, way: str) -> None:
     side = Side(client=client)
     connection = side.connection
@@ -268,13 +269,16 @@ def test_nothing_can_be_sent_once_closing_has_begun(client: bool, way: str) -> N
         side.feed(side.frame(CLOSE, b"\x0f\xa0bye"))
     elif way == "breach":
         side.feed(side.frame(3))
+    elif way == "hung up":
+        side.hang_up()
     else:
         side.lose()
-    expected = (4000, "bye") if way == "theirs" else (1006, "")
+    expected = (4000, "bye") if way in ("ours", "theirs") else (1006, "")
     for send in (lambda: connection.send_message("x"), lambda: connection.send_message(None), connection.send_ping):
         with pytest.raises(ConnectionClosed) as caught:
             send()  # type: ignore[no-untyped-call]
         assert (caught.value.code, caught.value.reason) == expected
+        assert ("this side is closing it" in str(caught.value)) is (way == "ours")
 
 
 @BOTH

@@ -1,4 +1,4 @@
-"""How a connection ends: closing handshakes, breaches, the end of TCP (RFC 6455 section 7)."""
+"""How a connection ends: closing handshakes and breaches (RFC 6455 section 7)."""
 
 from __future__ import annotations
 
@@ -50,14 +50,20 @@ class TestHandshake:
         # "The server closes TCP first" (7.1.1)
         assert pair.server.hang_ups == [HangUp.CLOSE]
         assert pair.client.hang_ups == []
-        pair.client.lose()
-        pair.server.lose()
-        for side in (first, second):
+        for side in (pair.client, pair.server):
+            timer = side.connection.timer
+            assert side.hang_up() == []
+            assert side.connection.state is State.HUNG_UP
+            assert side.connection.timer is timer
+            assert side.ends == [End(None)]
+            assert side.hang_ups == [HangUp.CLOSE] * (1 if side.client else 2)
+            assert side.connection.close_code == code
+            events = list(side.events)
+            side.lose()
             assert side.connection.state is State.GONE
             assert side.connection.timer is None
-            assert side.ends == [End(None)]
-            assert side.hang_ups[-1] is HangUp.CLOSE
-            assert side.connection.close_code == code
+            assert side.events == events
+            assert (side.connection.close_code, side.connection.close_reason) == (code, reason)
 
     def test_both_sides_may_close_at_once(self) -> None:
         pair = Pair()
@@ -86,9 +92,51 @@ class TestHandshake:
         side.feed(side.frame(CLOSE))
         assert side.connection.close() == b""
         assert side.connection.timer is timer
+        assert side.hang_up() == []
+        assert side.connection.close(1000, "again") == b""
+        assert side.connection.timer is timer
         side.lose()
         assert side.connection.close(1000, "again") == b""
         assert side.connection.close_code == 1005
+        assert side.connection.timer is None
+
+    @BOTH
+    @pytest.mark.parametrize(
+        ("arguments", "code", "reason"), [((), 1005, ""), ((1000,), 1000, ""), ((4001, "b\u00fcye"), 4001, "b\u00fcye")]
+    )
+    def test_until_the_peer_answers_the_error_tells_our_own_code_and_reason(
+        self, client: bool, arguments: Any, code: int, reason: str
+    ) -> None:
+        side = Side(client=client)
+        side.connection.close(*arguments)
+        for later in ((), (1001, "later")):
+            error = side.connection.closed_error()
+            assert isinstance(error, ConnectionClosed)
+            assert (error.code, error.reason, error.__cause__) == (code, reason, None)
+            assert str(code) in str(error)
+            assert "this side is closing it" in str(error)
+            side.connection.close(*later)
+        side.feed(side.frame(CLOSE, close_body(4002, "theirs")))
+        error = side.connection.closed_error()
+        assert (error.code, error.reason, error.__cause__) == (4002, "theirs", None)
+        assert "this side is closing it" not in str(error)
+
+    @BOTH
+    @pytest.mark.parametrize("end", ["breach", "hang_up", "lose", "tick"])
+    def test_what_goes_wrong_while_we_close_takes_the_place_of_our_code(self, client: bool, end: str) -> None:
+        side = Side(client=client)
+        side.connection.close(4001, "ours")
+        if end == "breach":
+            side.feed(side.frame(3))
+        else:
+            getattr(side, end)()
+        ((error,),) = side.ends
+        closed = side.connection.closed_error()
+        assert (closed.code, closed.reason) == (1006, "")
+        assert closed.__cause__ is error
+        assert error is not None
+        assert str(error) in str(closed)
+        assert "this side is closing it" not in str(closed)
 
     @pytest.mark.parametrize(
         ("arguments", "error"),
@@ -100,6 +148,10 @@ class TestHandshake:
             side.connection.close(*arguments)
         assert side.connection.state is State.OPEN
         assert side.sent(side.connection.send_message("x")) == [(TEXT, b"x")]
+        side.connection.close(4001)
+        with pytest.raises(error):
+            side.connection.close(*arguments)
+        assert side.connection.closed_error().code == 4001
 
     @BOTH
     def test_messages_that_come_before_the_peers_close_frame_are_kept(self, client: bool) -> None:
@@ -167,15 +219,6 @@ class TestHandshake:
         assert side.connection.close_code == 1001
         assert side.waits_for == "close"
         assert side.ends == [End(None)]
-
-    @BOTH
-    def test_tcp_that_ends_while_a_close_frame_is_held_is_a_clean_end(self, client: bool) -> None:
-        side = Side(client=client)
-        side.feed(side.frame(TEXT, b"a") + side.frame(CLOSE, close_body(1001)))
-        assert side.lose() == [(CLOSE, close_body(1001))]
-        assert side.connection.state is State.GONE
-        assert side.ends == [End(None)]
-        assert side.connection.close_code == 1001
 
 
 def masked_wrong(side: Side) -> bytes:
@@ -317,7 +360,11 @@ class TestBreaches:
         assert side.events == events
         assert side.connection.timer is timer
         assert side.connection.close(1000) == b""
-        assert side.lose() == []
+        assert side.hang_up() == []
+        assert side.events == [*events, HangUp.CLOSE]
+        assert side.connection.state is State.HUNG_UP
+        assert side.connection.timer is timer
+        side.lose()
         assert side.events == [*events, HangUp.CLOSE]
         assert side.connection.state is State.GONE
         assert side.connection.timer is None
@@ -342,48 +389,6 @@ class TestBreaches:
         assert side.connection.state is State.FAILED
         assert side.hang_ups == [HangUp.HALF_CLOSE]
         assert isinstance(side.ends[0].error, ProtocolError)
-
-    def test_the_end_of_tcp_while_a_breach_is_held_is_that_breach(self) -> None:
-        side = Side(client=True)
-        side.feed(side.frame(TEXT, b"a") + side.frame(3))
-        ((opcode, _),) = side.lose()
-        assert opcode == CLOSE
-        assert len(side.ends) == 1
-        assert isinstance(side.ends[0].error, ProtocolError)
-        assert side.connection.state is State.GONE
-
-
-class TestEndOfTCP:
-    @BOTH
-    @pytest.mark.parametrize("cause", [None, OSError("reset")])
-    @pytest.mark.parametrize("begun", [False, True])
-    def test_without_a_close_frame_it_is_abnormal(self, client: bool, cause: Exception | None, begun: bool) -> None:
-        side = Side(client=client)
-        if begun:
-            side.connection.close(1000)
-        assert side.lose(cause) == []
-        ((error,),) = side.ends
-        assert isinstance(error, ConnectionResetError) if cause is None else error is cause
-        assert side.hang_ups == [HangUp.CLOSE]
-        connection = side.connection
-        assert (connection.state, connection.close_code, connection.close_reason) == (State.GONE, 1006, "")
-        assert connection.timer is None
-        with pytest.raises(ConnectionClosed) as caught:
-            connection.send_message("x")
-        assert caught.value.__cause__ is error
-
-    @BOTH
-    def test_it_may_be_reported_twice(self, client: bool) -> None:
-        side = Side(client=client)
-        side.lose()
-        events = list(side.events)
-        assert side.lose(OSError()) == []
-        assert side.events == events
-        assert side.feed(side.frame(TEXT, b"x")) == []
-        assert side.read(side.frame(TEXT, b"x") + side.frame(3)) == []
-        assert side.tick() == []
-        assert side.messages == []
-        assert side.events == events
 
 
 def test_frames_are_taken_apart_as_they_were_made() -> None:

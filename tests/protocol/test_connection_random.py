@@ -112,9 +112,16 @@ class Exchange(RuleBasedStateMachine):
             assert side.connection.state is State.CLOSED_CLEANLY
             assert side.connection.close_code in (1000, 1005, 4999)
             assert side.ends == [End(None)]
+            timer = side.connection.timer
+            assert side.hang_up() == []
+            assert side.connection.state is State.HUNG_UP
+            assert side.connection.timer is timer
+            assert side.hang_ups[-1] is HangUp.CLOSE
+            events = list(side.events)
             side.lose()
             assert side.connection.state is State.GONE
-            assert side.hang_ups[-1] is HangUp.CLOSE
+            assert side.connection.timer is None
+            assert side.events == events
 
 
 def test_nothing_is_lost_between_two_connections() -> None:
@@ -133,8 +140,10 @@ BYTES = st.one_of(st.lists(st.one_of(FRAMES, st.binary(max_size=20)), max_size=8
 
 
 @examples(400)
-@given(BYTES, st.booleans(), st.booleans(), st.integers(1, 100), st.integers(0, 6))
-def test_a_connection_takes_any_bytes(data: bytes, is_client: bool, by_read: bool, size: int, moment: int) -> None:
+@given(BYTES, st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.integers(1, 100), st.integers(0, 6))
+def test_a_connection_takes_any_bytes(
+    data: bytes, is_client: bool, by_read: bool, waits: bool, hangs_up: bool, size: int, moment: int
+) -> None:
     """At most one close frame goes out, the stream ends once, and nothing undocumented is raised."""
     side = Side(client=is_client, max_message_size=300, max_fragments=3)
     out = []
@@ -145,11 +154,17 @@ def test_a_connection_takes_any_bytes(data: bytes, is_client: bool, by_read: boo
         elif index == 2 * moment and side.waits_for == "held":
             out += side.tick()
         out += side.read(piece) if by_read else side.feed(piece)
-    if side.waits_for == "held":
+    if side.waits_for == "held" and waits:
         out += side.tick()
     assert all(type(message) in (str, bytes) for message in side.messages)
     assert all(isinstance(event, (Pong, End, HangUp)) for event in side.events)
-    out += side.lose()
+    if hangs_up:
+        out += side.hang_up()
+        assert side.connection.state is State.HUNG_UP
+        assert side.waits_for == "close"
+        assert side.hang_ups[-1] is HangUp.CLOSE
+        assert len(side.ends) == 1
+    side.lose()
     opcodes = [opcode for opcode, _ in out]
     assert set(opcodes) <= {CLOSE, 10}
     assert CLOSE not in opcodes[:-1]

@@ -28,13 +28,13 @@ class Clock:
             self._armed = timer
             self._due = self.now + (timer.seconds if timer else 0)
 
-    def advance(self, seconds: float, *, reading_paused: bool = False) -> list[tuple[float, int, bytes]]:
+    def advance(self, seconds: float, *, excused: bool = False) -> list[tuple[float, int, bytes]]:
         """Let time pass. Returns the frames that went out, and when."""
         until, out = self.now + seconds, []
         self.arm()
         while self._armed is not None and self._due <= until:
             self.now = self._due
-            out += [(self.now, *sent) for sent in self.side.tick(reading_paused=reading_paused)]
+            out += [(self.now, *sent) for sent in self.side.tick(excused=excused)]
             self.arm()
         self.now = until
         return out
@@ -104,8 +104,10 @@ def test_silence_after_a_ping_ends_the_connection(client: bool) -> None:
     connection = side.connection
     assert (connection.state, connection.close_code, connection.timer) == (State.GONE, 1006, None)
     assert connection.closed_error().__cause__ is error
-    assert side.lose() == []
+    assert side.hang_up() == []
+    side.lose()
     assert len(side.events) == 2
+    assert (connection.state, connection.timer) == (State.GONE, None)
 
 
 @BOTH
@@ -142,10 +144,10 @@ def test_a_pong_that_comes_after_its_time_is_the_callers_or_nobodys() -> None:
 
 
 @BOTH
-def test_silence_says_nothing_while_reading_is_paused(client: bool) -> None:
+def test_silence_that_is_excused_says_nothing(client: bool) -> None:
     side = Side(client=client, ping_interval=5, ping_timeout=2)
     clock = Clock(side)
-    sent = clock.advance(21, reading_paused=True)
+    sent = clock.advance(21, excused=True)
     assert [when for when, opcode, _ in sent if opcode == PING] == [5, 12, 19]
     assert len(sent) == 3
     assert side.connection.state is State.OPEN

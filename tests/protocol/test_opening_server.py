@@ -276,10 +276,52 @@ class TestOrigins:
         assert accepted(data).status == 101
         assert refusal(request(host="example.com:8765", more="Origin: http://example.com")).status == 403
 
+    @pytest.mark.parametrize(
+        ("origin", "allowed", "passes"),
+        [
+            (None, None, True),
+            ("https://example.com", None, True),
+            ("HTTPS://EXAMPLE.com", None, True),
+            ("http://example.com", None, False),
+            ("HTTP://example.com", None, False),
+            ("https://example.com:8443", None, False),
+            ("https://example.org", None, False),
+            ("wss://example.com", None, False),
+            ("null", None, False),
+            ("", None, False),
+            ("http://example.com", "*", True),
+            ("http://example.com", ["http://example.com"], True),
+            ("http://app.org", "http://app.org", True),
+            ("https://example.com", ["http://example.com"], False),
+            ("https://example.com", [], False),
+        ],
+    )
+    def test_over_tls_pages_of_the_same_host_must_be_of_https_unless_others_are_allowed(
+        self, origin: str | None, allowed: Any, passes: bool
+    ) -> None:
+        data = request(more="" if origin is None else f"Origin: {origin}")
+        if passes:
+            assert accepted(data, allowed_origins=allowed, secure=True).status == 101
+        else:
+            error = refusal(data, allowed_origins=allowed, secure=True)
+            assert (error.status, error.headers) == (403, ())
+
+    def test_the_port_belongs_to_the_host_over_tls_too(self) -> None:
+        data = request(host="example.com:8765", more="Origin: https://example.com:8765")
+        assert accepted(data, secure=True).status == 101
+        for origin in ("http://example.com:8765", "https://example.com"):
+            assert refusal(request(host="example.com:8765", more=f"Origin: {origin}"), secure=True).status == 403
+
+    def test_without_a_word_about_tls_the_connection_is_taken_for_one_without_it(self) -> None:
+        data = request(more="Origin: http://example.com")
+        assert accepted(data).status == accepted(data, secure=False).status == 101
+        assert refusal(data, secure=True).status == 403
+
     def test_two_origins_are_refused(self) -> None:
         more = "Origin: http://example.com\nOrigin: http://example.com"
         assert refusal(request(more=more)).status == 403
         assert refusal(request(more=more), allowed_origins=["http://example.com"]).status == 403
+        assert refusal(request(more=more.replace("http:", "https:")), secure=True).status == 403
 
     def test_the_rules_of_the_handshake_come_first(self) -> None:
         assert refusal(request(without="Upgrade", more="Origin: https://evil.org")).status == 426

@@ -131,11 +131,17 @@ class Side:
         self.take()
         return self.sent(out)
 
-    def lose(self, cause: Exception | None = None) -> list[tuple[int, bytes]]:
-        """TCP is closed."""
-        out = self.connection.eof(cause)
+    def hang_up(self) -> list[tuple[int, bytes]]:
+        """The peer closes its half of TCP."""
+        out = self.connection.eof()
         self.take()
         return self.sent(out)
+
+    def lose(self, cause: Exception | None = None) -> None:
+        """There is no TCP any more, so nothing can go out."""
+        nothing: object = self.connection.lost(cause)  # type: ignore[func-returns-value]
+        assert nothing is None
+        self.take()
 
     @property
     def ends(self) -> list[End]:
