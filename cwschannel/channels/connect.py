@@ -114,7 +114,8 @@ def _open(
     channel.response = opening.response
     channel._protocol = opening.protocol
     connection = Connection(read_buffer(), client_side=True, options=options)
-    io.attach(transport, connection, opening.trailing)
+    io.attach(transport, connection)
+    io.feed(opening.trailing)
 
 
 async def _run(

@@ -71,7 +71,6 @@ class IOProtocol(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_aborted",
         "_clock",
         "_connection",
         "_early",
@@ -119,12 +118,11 @@ class IOProtocol(asyncio.BufferedProtocol):
         self._keepalive_sent = 0.0
         self._progress = 0  # bytes that the transport had written at the last timer
         self._locally_closed = False
-        self._aborted = False
 
     # Beginning and end.
 
-    def attach(self, transport: asyncio.Transport, connection: Connection, trailing: bytes) -> None:
-        """The connection is open: take over the transport, and ``trailing``, the first bytes that it brought."""
+    def attach(self, transport: asyncio.Transport, connection: Connection) -> None:
+        """The connection is open: take over the transport."""
         self._transport = transport
         self._connection = connection
         # The kernel's method in place of one of ours: a call less for each read.
@@ -142,7 +140,13 @@ class IOProtocol(asyncio.BufferedProtocol):
         self.opened.finish()
         if self._early_close is not None:
             self.close(*self._early_close)
-        self._after(connection.feed(trailing) if trailing else b"")
+        self._after(b"")
+
+    def feed(self, data: bytes) -> None:
+        """Take the first bytes, which came together with the opening handshake."""
+        assert self._connection is not None
+        if data:
+            self._after(self._connection.feed(data))
 
     def fail(self, error: Exception) -> None:
         """The connection could not be opened."""
@@ -168,8 +172,9 @@ class IOProtocol(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Drop the connection, or give up opening it."""
         self._locally_closed = self._locally_closed or self.close_code is None
-        self._aborted = True
-        if self._transport is not None:
+        if self._connection is not None and self._transport is not None:
+            self._connection.lost(ConnectionAbortedError("this side dropped the connection"))
+            self._after(b"")
             self._transport.abort()
         elif not self.opened.done():
             self.fail(OpeningFailed("the connection was given up before it was open"))
@@ -196,7 +201,10 @@ class IOProtocol(asyncio.BufferedProtocol):
         if self._connection is not None:
             return self._connection.closed_error()
         error = self.opened.error()
-        return error if isinstance(error, Exception) else ConnectionClosed(ABNORMAL_CLOSURE)
+        if isinstance(error, Exception):
+            return error
+        code, reason = self._early_close or (None, "")
+        return ConnectionClosed(NO_STATUS_RECEIVED if code is None else code, reason, "this side is closing it")
 
     def _why_ended(self) -> Exception | None:
         """The error with which the stream ends."""
@@ -247,8 +255,6 @@ class IOProtocol(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         assert self._connection is not None
-        if exc is None and self._aborted:
-            exc = ConnectionAbortedError("this side dropped the connection")
         self._connection.lost(exc)
         self._after(b"")
         self.outbox.discard()
@@ -274,16 +280,17 @@ class IOProtocol(asyncio.BufferedProtocol):
     # What Connection wants.
 
     def _after(self, data: bytes) -> None:
-        """Follow the three rules: write what was returned, set the timer, read what was queued."""
+        """Follow the three rules: write what was returned, read what was queued, set the timer."""
         connection = self._connection
         assert connection is not None
         if data:
             self.outbox.write_now(data)
-        if connection.timer is not self._timer:
-            self._set_timer(connection.timer)
         if connection.messages:
             messages, connection.messages = connection.messages, []
             self._deliver(messages)
+        if connection.timer is not self._timer:
+            # After the messages: a timer of 0 seconds is to run after the tasks that they have woken.
+            self._set_timer(connection.timer)
         if connection.events:
             events, connection.events = connection.events, []
             for event in events:

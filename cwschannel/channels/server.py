@@ -150,7 +150,10 @@ class Server:
             raise ChannelStateError(_CLOSED)
         if self._starting is None or (self._starting.done() and self._server is None):
             self._starting = asyncio.get_running_loop().create_task(self._listen())
-        await asyncio.shield(self._starting)
+            self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())  # whoever waits raises it
+        starting = self._starting
+        await asyncio.wait([starting])  # unlike await, it leaves the start to the others when this one is cancelled
+        starting.result()
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
@@ -391,8 +394,9 @@ class _ServerProtocol(asyncio.BufferedProtocol):
         channel.response = response
         channel._protocol = protocol
         connection = Connection(self._buffer, client_side=False, options=options.connection)
-        io.attach(transport, connection, self._opening.trailing)
+        io.attach(transport, connection)
         self._server._add(channel)
+        io.feed(self._opening.trailing)
 
     def _refuse(self, error: InvalidHandshake) -> None:
         logger.info("refused a request with %d: %s", error.status, error)

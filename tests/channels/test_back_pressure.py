@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
@@ -279,6 +280,32 @@ async def test_add_raises_within_one_pass_of_the_loop_too() -> None:
         channel = await cwschannel.connect(uri, max_buffered=2**20)
         added = _add_until_refused(channel)
         assert 2**20 <= added < 2**25
+        channel.abort()
+        await channel.sink.done
+
+
+@pytest.mark.parametrize("ending", ["close frame", "end of TCP"])
+@each_loop
+async def test_add_is_silent_after_the_stream_has_ended_however_much_waits(ending: str) -> None:
+    end = asyncio.Event()
+
+    async def script(wire) -> None:
+        await wire.accept()
+        await end.wait()
+        if ending == "close frame":
+            await wire.send(close_frame(1000))
+        else:
+            wire.sock.shutdown(socket.SHUT_WR)
+        await asyncio.Event().wait()
+
+    async with raw_server(script, buffers=SMALL) as uri:
+        channel = await cwschannel.connect(uri, max_buffered=2**20)
+        _add_until_refused(channel)
+        end.set()
+        await until(lambda: channel.close_code is not None)
+        for _ in range(3):
+            channel.sink.add(bytes(MESSAGE))
+        await channel.sink.add_stream([b"x"])
         channel.abort()
         await channel.sink.done
 

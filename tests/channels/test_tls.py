@@ -12,29 +12,10 @@ import pytest
 import trustme
 
 import cwschannel
-from cwschannel import BackPressureError, OpeningFailed
+from cwschannel import BackPressureError, HandshakeRejected, OpeningFailed
 
 from .running import connected, each_loop, serving, within
 from .wire import TEXT, bound_socket, close_frame, frame, header, raw_client, raw_server, switching
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def server_tls(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1", "localhost", "by.name").configure_cert(context)
-    return context
-
-
-@pytest.fixture(scope="module")
-def client_tls(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
 
 
 @each_loop
@@ -130,6 +111,34 @@ async def test_a_certificate_for_another_name_is_not_trusted(authority, client_t
         async with cwschannel.connect(uri, ssl=client_tls, server_hostname="elsewhere.example") as channel:
             channel.sink.add("x")
             assert await channel.recv() == "x"
+
+
+@each_loop
+async def test_only_pages_that_came_over_tls_from_the_same_host_may_connect_to_a_tls_server(server_tls, client_tls) -> None:
+    async with serving(ssl=server_tls) as (server, uri):
+        async with cwschannel.connect(uri, ssl=client_tls, origin=f"https://127.0.0.1:{server.port}") as channel:
+            channel.sink.add("x")
+            assert await channel.recv() == "x"
+        for origin in (f"http://127.0.0.1:{server.port}", "https://127.0.0.1", "https://elsewhere.example", "null"):
+            with pytest.raises(HandshakeRejected, match="403"):
+                await cwschannel.connect(uri, ssl=client_tls, origin=origin)
+
+
+@each_loop
+async def test_pages_that_came_over_tls_may_connect_to_a_plain_server_which_a_proxy_may_stand_before() -> None:
+    async with serving() as (server, uri):
+        for scheme in ("http", "https"):
+            async with cwschannel.connect(uri, origin=f"{scheme}://127.0.0.1:{server.port}"):
+                pass
+
+
+@each_loop
+async def test_a_list_of_origins_counts_for_a_tls_server_too(server_tls, client_tls) -> None:
+    async with serving(ssl=server_tls, allowed_origins=["http://a.example"]) as (_, uri):
+        async with cwschannel.connect(uri, ssl=client_tls, origin="http://a.example"):
+            pass
+        with pytest.raises(HandshakeRejected, match="403"):
+            await cwschannel.connect(uri, ssl=client_tls, origin="https://a.example")
 
 
 @each_loop
