@@ -77,10 +77,10 @@ async def test_small_messages_count_with_what_their_objects_take() -> None:
 @each_loop
 async def test_keepalive_does_not_kill_a_connection_while_we_do_not_read() -> None:
     channels: list[cwschannel.IOWebSocketChannel] = []
-    options = {"sock": _small_socket(), "read_limit": 2**16, "ping_interval": 0.05, "ping_timeout": 0.05}
+    options = {"sock": _small_socket(), "read_limit": 2**16, "ping_interval": 0.2, "ping_timeout": 0.2}
     async with serving(channels.append, **options) as (server, _), raw_client(server.port, buffers=SMALL) as wire:
         await wire.upgrade()
-        sent = await wire.flood(frame(BINARY, bytes(MESSAGE), masked=True), quiet=0.6)
+        sent = await wire.flood(frame(BINARY, bytes(MESSAGE), masked=True), quiet=1.0)
         (channel,) = channels
         assert channel.close_code is None
         received = [await channel.recv() for _ in range(sent // (MESSAGE + 8))]
