@@ -164,8 +164,9 @@ class IOProtocol(asyncio.BufferedProtocol):
             if self._early_close is None:
                 self._early_close = (code, reason)
         else:
+            was_open = self.close_code is None
             data = self._connection.close(code, reason)
-            self._locally_closed = self._locally_closed or self.close_code is None
+            self._locally_closed = self._locally_closed or was_open
             self._after(data)
         self.stream.discard()
 
