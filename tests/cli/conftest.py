@@ -244,8 +244,11 @@ def server_tls(certificate: tuple[str, str, str]) -> ssl.SSLContext:
 
 
 @pytest.fixture
-def interrupt() -> signal.Signals:
+def interrupt() -> Iterator[signal.Signals]:
     """What Ctrl-C sends; skips where a process cannot be sent it."""
     if sys.platform == "win32":
         pytest.skip("Windows has no signals to send")
-    return signal.SIGINT
+    # A shell's background job ignores it, and so would the processes that are started here: a handler is not handed down.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.SIGINT
+    signal.signal(signal.SIGINT, before)

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from cwschannel import __version__
-from cwschannel.kernels import COMPILED
+from cwschannel.kernels import COMPILED, WHY_PURE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,14 +140,14 @@ def test_output_that_nobody_reads_stops_it(start: Start, reader_that_leaves: Any
 
 def test_version(run: Run) -> None:
     done = run("--version")
-    kernels = "compiled" if COMPILED else "pure"
+    kernels = "compiled kernels" if COMPILED else f"pure kernels ({WHY_PURE})"
     assert done.returncode == 0
     assert done.stdout.startswith(f"cwschannel {__version__}, ")
-    assert done.stdout.endswith(f" {'.'.join(map(str, sys.version_info[:3]))}, {kernels} kernels\n")
+    assert done.stdout.endswith(f" {'.'.join(map(str, sys.version_info[:3]))}, {kernels}\n")
 
 
 def test_version_says_when_the_pure_kernels_were_chosen(run: Run) -> None:
-    assert "pure kernels" in run("--version", env={"CWSCHANNEL_PURE": "1"}).stdout
+    assert "pure kernels (CWSCHANNEL_PURE is set)" in run("--version", env={"CWSCHANNEL_PURE": "1"}).stdout
 
 
 def test_without_a_command_it_shows_its_help(run: Run) -> None:
