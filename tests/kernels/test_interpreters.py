@@ -36,15 +36,21 @@ interpreters.destroy(number)
 """
 
 
-@pytest.mark.skipif(sys.implementation.name != "cpython", reason="CPython's own modules")
-def test_the_kernels_work_in_a_sub_interpreter() -> None:
+def run_inside(source: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join(filter(None, [str(Path(cwschannel.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", PROGRAM, INSIDE],
+    return subprocess.run(
+        [sys.executable, "-P", "-c", PROGRAM, source],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="CPython's own modules")
+def test_the_kernels_work_in_a_sub_interpreter() -> None:
+    if run_inside("import hashlib").returncode:
+        pytest.skip("this Python aborts at its end once hashlib was imported into a sub-interpreter (3.12.1 does)")
+    done = run_inside(INSIDE)
     assert (done.returncode, done.stdout.strip()) == (0, "None"), done.stderr
