@@ -10,6 +10,7 @@
     │   └── HandshakeRejected       the server answered with another status than 101: see .response
     ├── ProtocolError               the peer broke a rule of RFC 6455 section 5 or 7: see .code and .rule
     ├── ConnectionClosed            no more messages: see .code and .reason, and __cause__ for what went wrong
+    ├── MultiChannelError           the peer broke the format of MultiChannel
     ├── ChannelStateError           the caller's mistake: two readers, or adding after close()
     └── BackPressureError           the caller's mistake: adding without end to a sink that nobody empties
 
@@ -32,6 +33,7 @@ __all__ = [
     "HandshakeRejected",
     "InvalidHandshake",
     "InvalidURI",
+    "MultiChannelError",
     "OpeningFailed",
     "OpeningTimeout",
     "ProtocolError",
@@ -120,9 +122,13 @@ class ConnectionClosed(WebSocketChannelException):
         self.reason = reason
 
 
+class MultiChannelError(WebSocketChannelException):
+    """The other end of a ``MultiChannel`` sent what is not in its format. All its channels were closed."""
+
+
 class ChannelStateError(WebSocketChannelException):
     """The channel is not in a state in which the caller may do this."""
 
 
 class BackPressureError(WebSocketChannelException):
-    """More than ``max_buffered`` bytes wait to be sent, and the peer does not read them."""
+    """Too much waits already, and whoever is to take it does not: bytes on their way to the peer, or items for a reader."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any
 
-__all__ = ["Completion"]
+from .loops import Future, current_loop
+
+__all__ = ["Completion", "Repeatable"]
 
 
 class Completion:
@@ -20,7 +22,7 @@ class Completion:
     def __init__(self) -> None:
         self._done = False
         self._error: BaseException | None = None
-        self._waiters: dict[asyncio.Future[None], bool] = {}  # and whether they claim the error
+        self._waiters: dict[Future, bool] = {}  # and whether they claim the error
         self._callback: Callable[[], object] | None = None
         self.claimed = False
 
@@ -64,10 +66,10 @@ class Completion:
 
     def _wait(self, claims: bool) -> Generator[object, None, None]:
         if not self._done:
-            waiter = asyncio.get_running_loop().create_future()
+            waiter = current_loop().create_future()
             self._waiters[waiter] = claims
             try:
-                yield from waiter
+                yield from waiter.__await__()
             finally:
                 self._waiters.pop(waiter, None)
 
@@ -80,3 +82,15 @@ class _Ended:
 
     def __await__(self) -> Generator[object, None, None]:
         return self._completion._wait(False)
+
+
+class Repeatable:
+    """An awaitable that runs a coroutine function each time it is awaited, and nothing if it never is."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._function = function
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._function().__await__()

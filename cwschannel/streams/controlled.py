@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Generic, TypeVar
 
 from ..exceptions import ChannelStateError
+from .loops import AnyLoop, Wakeable, waiter_of
 from .stream import Stream, StreamSubscription
-from .waiter import Waiter
 
-__all__ = ["ControlledStream"]
+__all__ = ["ControlledStream", "Failure"]
 
 logger = logging.getLogger("cwschannel")
 
 T = TypeVar("T")
+
+
+class Failure:
+    """An error that stands in a queue among the items."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def _ends_well() -> Exception | None:
+    return None
+
+
+def _do_nothing() -> None:
+    pass
 
 
 class ControlledStream(Stream[T]):
@@ -30,13 +46,20 @@ class ControlledStream(Stream[T]):
         on_demand: called with ``False`` when a listener pauses, and with ``True`` when it resumed or nothing more is kept;
             while ``held_back`` is set, also with ``True`` when the queue has been read empty.
         why_ended: called once the stream has ended and is empty; returns the error for the reader, or ``None``.
+        on_listen: called when the first reader comes, before it is given anything.
+        on_cancel: called when the listener has cancelled.
     """
 
     __slots__ = (
         "_discarding",
+        "_ended",
         "_finished",
+        "_has_reader",
         "_loop",
+        "_new_waiter",
+        "_on_cancel",
         "_on_demand",
+        "_on_listen",
         "_subscription",
         "_waiter",
         "_why_ended",
@@ -46,18 +69,25 @@ class ControlledStream(Stream[T]):
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: AnyLoop,
         on_demand: Callable[[bool], None],
-        why_ended: Callable[[], Exception | None],
+        why_ended: Callable[[], Exception | None] = _ends_well,
+        on_listen: Callable[[], object] = _do_nothing,
+        on_cancel: Callable[[], object] = _do_nothing,
     ) -> None:
         self._loop = loop
+        self._new_waiter = waiter_of(loop)
         self._on_demand = on_demand
         self._why_ended = why_ended
-        self._waiter: Waiter | None = None
+        self._on_listen = on_listen
+        self._on_cancel = on_cancel
+        self._waiter: Wakeable | None = None
         self._subscription: _Subscription[T] | None = None
+        self._has_reader = False
         self._finished = False
+        self._ended = False  # and the reader knows why
         self._discarding = False
-        self.queue: deque[T] = deque()
+        self.queue: deque[T | Failure] = deque()
         self.held_back = False
 
     # For whoever fills it.
@@ -74,6 +104,16 @@ class ControlledStream(Stream[T]):
         waiter = self._waiter
         if waiter is not None and self.queue:
             waiter.wake(at_once=at_once)
+
+    def deliver_error(self, error: Exception, *, at_once: bool = False) -> None:
+        """Hand on an error, after the items before it."""
+        if self._discarding or self._finished:
+            return
+        self.queue.append(Failure(error))
+        if self._subscription is not None:
+            self._subscription.pump()
+        elif self._waiter is not None:
+            self._waiter.wake(at_once=at_once)
 
     def finish(self, *, at_once: bool = False) -> None:
         """No more items will come. What is queued can still be read."""
@@ -98,6 +138,16 @@ class ControlledStream(Stream[T]):
                 self._waiter.wake()
         self._on_demand(True)
 
+    @property
+    def finished(self) -> bool:
+        """Whether no more items will come."""
+        return self._finished
+
+    @property
+    def has_reader(self) -> bool:
+        """Whether somebody has begun to read, and has not cancelled."""
+        return self._has_reader and not self._discarding
+
     # For whoever reads it.
 
     def listen(
@@ -119,24 +169,27 @@ class ControlledStream(Stream[T]):
                     f"{name} is a coroutine function, and listen() calls plain functions; "
                     f"use 'async for' to await something for each message"
                 )
+        self._begin_reading()
         self._subscription = _Subscription(self, on_data, on_error, on_done, cancel_on_error)
         if self.queue or self._finished:
             self._loop.call_soon(self._subscription.pump)
         return self._subscription
 
-    def __aiter__(self) -> ControlledStream[T]:
+    def __aiter__(self) -> AsyncIterator[T]:
         self._check_no_listener()
+        self._begin_reading()
         return self
 
     async def __anext__(self) -> T:
         while not self.queue:
             if self._finished:
-                error = self._why_ended()
+                error = None if self._ended else self._why_ended()
+                self._ended = True
                 raise StopAsyncIteration if error is None else error
             self._check_no_listener()
             if self._waiter is not None:
                 raise ChannelStateError("another task is reading the stream already, and it has one reader")
-            waiter = self._waiter = Waiter(self._loop)
+            waiter = self._waiter = self._new_waiter()
             try:
                 await waiter
             finally:
@@ -144,12 +197,19 @@ class ControlledStream(Stream[T]):
         return self.take()
 
     def take(self) -> T:
-        """Return the first item of the queue, which is not empty."""
+        """Return the first item of the queue, which is not empty, or raise the error that stands there."""
         self._check_no_listener()
         item = self.queue.popleft()
         if self.held_back and not self.queue:
             self._on_demand(True)
-        return item
+        if type(item) is Failure:
+            raise item.error
+        return item  # type: ignore[return-value]
+
+    def _begin_reading(self) -> None:
+        if not self._has_reader:
+            self._has_reader = True
+            self._on_listen()
 
     def _check_no_listener(self) -> None:
         if self._subscription is not None:
@@ -159,7 +219,16 @@ class ControlledStream(Stream[T]):
 class _Subscription(StreamSubscription, Generic[T]):
     """The callbacks of ``listen``."""
 
-    __slots__ = ("_cancel_on_error", "_cancelled", "_on_data", "_on_done", "_on_error", "_pauses", "_stream")
+    __slots__ = (
+        "_cancel_on_error",
+        "_cancelled",
+        "_delivering",
+        "_on_data",
+        "_on_done",
+        "_on_error",
+        "_pauses",
+        "_stream",
+    )
 
     def __init__(
         self,
@@ -176,6 +245,7 @@ class _Subscription(StreamSubscription, Generic[T]):
         self._cancel_on_error = cancel_on_error
         self._pauses = 0
         self._cancelled = False
+        self._delivering = False
 
     def pause(self) -> None:
         self._pauses += 1
@@ -190,41 +260,57 @@ class _Subscription(StreamSubscription, Generic[T]):
             self._stream._loop.call_soon(self.pump)
 
     def cancel(self) -> None:
+        if self._cancelled:
+            return
         self._cancelled = True
         self._stream._discarding = True
         self._stream.queue.clear()
         self._stream._on_demand(True)
+        self._stream._on_cancel()
 
     def deliver(self, items: Sequence[T]) -> None:
         """Call back for each item, until one of the callbacks pauses or cancels."""
         queue = self._stream.queue
-        if self._pauses or queue:
+        if self._pauses or self._delivering or queue:
             queue.extend(items)
             return
         on_data = self._on_data
         if on_data is None:
             return
+        # Items that come while one is handed on, because its callback brought them about, wait their turn in the queue.
+        self._delivering = True
         remaining = iter(items)
-        for item in remaining:
-            try:
-                on_data(item)
-            except Exception as error:
-                self._report(error)
-            if self._stream._discarding:
-                return
-            if self._pauses:  # the callback may have called pause()
-                queue.extend(remaining)  # type: ignore[unreachable]
-                return
+        try:
+            for item in remaining:
+                try:
+                    on_data(item)
+                except Exception as error:
+                    self._report(error)
+                if self._pauses or self._stream._discarding:
+                    break
+        finally:
+            self._delivering = False
+        if self._pauses:
+            queue.extendleft(reversed(list(remaining)))  # type: ignore[unreachable]
+        if queue or self._stream._finished:
+            self.pump()
 
     def pump(self) -> None:
         """Call back for what is queued; then ask for more, or say that it was all."""
         stream = self._stream
-        while stream.queue:
-            if self._pauses or self._cancelled:
-                return
-            items = list(stream.queue)
-            stream.queue.clear()
-            self.deliver(items)
+        queue = stream.queue
+        if self._delivering:
+            return
+        self._delivering = True
+        try:
+            while queue and not self._pauses and not self._cancelled:
+                item = queue.popleft()
+                if type(item) is Failure:
+                    self._fail(item.error)
+                elif self._on_data is not None:
+                    self._call(self._on_data, item)
+        finally:
+            self._delivering = False
         if self._pauses or self._cancelled:
             return
         if stream._finished:
@@ -234,20 +320,24 @@ class _Subscription(StreamSubscription, Generic[T]):
 
     def finish(self) -> None:
         """Call back for the end, once everything before it was."""
-        if self._cancelled or self._pauses or self._stream.queue:
+        if self._cancelled or self._pauses or self._delivering or self._stream.queue:
             return
         error = self._stream._why_ended()
         if error is not None:
-            if self._on_error is None:
-                logger.error("a stream ended with an error, and listen() was given no on_error: %s", error)
-            else:
-                self._call(self._on_error, error)
-            if self._cancel_on_error:
-                self.cancel()
-                return
+            self._fail(error)
+            if self._cancelled:  # by cancel_on_error
+                return  # type: ignore[unreachable]
         self._cancelled = True
         if self._on_done is not None:
             self._call(self._on_done)
+
+    def _fail(self, error: Exception) -> None:
+        if self._on_error is None:
+            logger.error("a stream has an error, and listen() was given no on_error: %s", error)
+        else:
+            self._call(self._on_error, error)
+        if self._cancel_on_error:
+            self.cancel()
 
     def _call(self, callback: Callable[..., object], *args: object) -> None:
         try:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Awaitable, Iterable
-from typing import Generic, TypeVar
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, Generic, TypeVar
 
-__all__ = ["StreamSink"]
+from ..exceptions import ChannelStateError
 
+__all__ = ["MappedSink", "RuledSink", "StreamSink", "iterate"]
+
+T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 
 
@@ -31,11 +34,19 @@ class StreamSink(ABC, Generic[T_contra]):
 
     @abstractmethod
     async def add_stream(self, items: AsyncIterable[T_contra] | Iterable[T_contra]) -> None:
-        """Hand over all items of an iterable, each as soon as there is room for it."""
+        """Hand over all items of an iterable, each as soon as there is room for it.
+
+        It ends with the iterable; or, at the next item, once the sink is closed from elsewhere. What the iterable raises is
+        raised.
+        """
+
+    @abstractmethod
+    async def wait_for_room(self) -> None:
+        """Wait while so much is on its way that a sender had better wait. Ends at once if nobody will take it any more."""
 
     @abstractmethod
     def flush(self) -> Awaitable[None]:
-        """Wait until everything was handed to the operating system, or can no longer be."""
+        """Wait until everything was handed on (to the operating system, or to a reader), or can no longer be."""
 
     @abstractmethod
     def close(self) -> Awaitable[None]:
@@ -45,3 +56,112 @@ class StreamSink(ABC, Generic[T_contra]):
     @abstractmethod
     def done(self) -> Awaitable[None]:
         """Ends when the sink is closed, for whatever reason; raises the error that ``add_error`` was given."""
+
+
+class RuledSink(StreamSink[T_contra]):
+    """The rules that all sinks share: nothing is added after ``close``, nor beside a running ``add_stream``."""
+
+    __slots__ = ("_adding", "_closed")
+
+    def __init__(self) -> None:
+        self._adding = False
+        self._closed = False
+
+    def add(self, item: T_contra) -> None:
+        if self._closed or self._adding:
+            self.check_free()
+        self._put(item)
+
+    def add_error(self, error: Exception) -> None:
+        self.check_free()
+        self._put_error(error)
+
+    async def add_stream(self, items: AsyncIterable[T_contra] | Iterable[T_contra]) -> None:
+        self.check_free()
+        self._adding = True
+        try:
+            await self.wait_for_room()
+            async for item in iterate(items):
+                if self._is_gone():
+                    break
+                self._put(item)
+                await self.wait_for_room()
+        finally:
+            self._adding = False
+
+    def close(self) -> Awaitable[None]:
+        self._check_not_adding()
+        self._closed = True
+        self._finish()
+        return self.done
+
+    def check_free(self) -> None:
+        """Raise ``ChannelStateError`` if nothing may be added now."""
+        if self._adding:
+            raise ChannelStateError("add_stream() is running: nothing else can be added before it is done")
+        if self._closed:
+            raise ChannelStateError("the sink is closed: nothing can be added after close()")
+
+    def _check_not_adding(self) -> None:
+        if self._adding:
+            raise ChannelStateError("add_stream() is running: the sink can be closed when it is done")
+
+    @abstractmethod
+    def _put(self, item: T_contra) -> None:
+        """Take an item, or drop it if nobody will read it (guarantees 3 and 4)."""
+
+    @abstractmethod
+    def _put_error(self, error: Exception) -> None:
+        """Take an error."""
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Close. May be called again."""
+
+    @abstractmethod
+    def _is_gone(self) -> bool:
+        """Whether what is added is dropped."""
+
+
+class MappedSink(StreamSink[T_contra]):
+    """Hands ``function(item)`` to another sink. What the function raises, ``add`` raises."""
+
+    __slots__ = ("_function", "_inner")
+
+    def __init__(self, inner: StreamSink[Any], function: Callable[[T_contra], Any]) -> None:
+        self._inner = inner
+        self._function = function
+
+    def add(self, item: T_contra) -> None:
+        self._inner.add(self._function(item))
+
+    def add_error(self, error: Exception) -> None:
+        self._inner.add_error(error)
+
+    async def add_stream(self, items: AsyncIterable[T_contra] | Iterable[T_contra]) -> None:
+        function = self._function
+        await self._inner.add_stream(function(item) async for item in iterate(items))
+
+    async def wait_for_room(self) -> None:
+        await self._inner.wait_for_room()
+
+    def flush(self) -> Awaitable[None]:
+        return self._inner.flush()
+
+    def close(self, *arguments: Any, **options: Any) -> Awaitable[None]:
+        """Close the other sink, with whatever its ``close`` takes: code and reason, if it is a WebSocket's."""
+        return self._inner.close(*arguments, **options)
+
+    @property
+    def done(self) -> Awaitable[None]:
+        return self._inner.done
+
+
+async def iterate(items: AsyncIterable[T] | Iterable[T]) -> AsyncIterator[T]:
+    """Go through an iterable of either kind."""
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item

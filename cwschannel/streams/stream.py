@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
-from typing import Generic, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from ..exceptions import ChannelStateError
+
+if TYPE_CHECKING:
+    from .broadcast import BroadcastStream
 
 __all__ = ["Stream", "StreamSubscription"]
 
 T_co = TypeVar("T_co", covariant=True)
+S = TypeVar("S")
 
 
 class StreamSubscription(ABC):
@@ -32,7 +38,8 @@ class StreamSubscription(ABC):
 class Stream(ABC, Generic[T_co]):
     """Items that come one after the other, for one reader: either ``async for``, or the callbacks of ``listen``.
 
-    Breaking out of ``async for`` leaves the stream usable: a later ``async for`` goes on where this one ended.
+    An error can stand among the items: ``listen`` hands it to ``on_error``, ``async for`` raises it. Breaking out of
+    ``async for``, also by such an error, leaves the stream usable: a later ``async for`` goes on where this one ended.
     """
 
     __slots__ = ()
@@ -61,3 +68,77 @@ class Stream(ABC, Generic[T_co]):
 
     @abstractmethod
     def __aiter__(self) -> AsyncIterator[T_co]: ...
+
+    # Reading all at once, or a little.
+
+    async def first(self) -> T_co:
+        """Return the next item; what comes after it can still be read.
+
+        Raises:
+            ChannelStateError: the stream ended without another item.
+        """
+        async for item in self:
+            return item
+        raise ChannelStateError("the stream ended without another item")
+
+    async def to_list(self) -> list[T_co]:
+        """Return all items until the end, as far as memory reaches."""
+        return [item async for item in self]
+
+    async def drain(self) -> None:
+        """Read until the end, and throw everything away. Raises the stream's error, if it ends with one."""
+        async for _ in self:
+            pass
+
+    # Streams made of this one. They are its reader: it has no other then.
+
+    def map(self, function: Callable[[T_co], S]) -> Stream[S]:
+        """Return a stream of ``function(item)``. What it raises is an error among the items."""
+
+        def convert(item: Any) -> tuple[S]:
+            return (function(item),)
+
+        return self.expand(convert)
+
+    def where(self, test: Callable[[T_co], object]) -> Stream[T_co]:
+        """Return a stream of the items for which ``test(item)`` is true."""
+
+        def select(item: Any) -> tuple[Any, ...]:
+            return (item,) if test(item) else ()
+
+        return self.expand(select)
+
+    def expand(self, function: Callable[[T_co], Iterable[S]]) -> Stream[S]:
+        """Return a stream of all that ``function(item)`` returns: none, one or several items for each."""
+        from .relayed import ExpandedStream
+
+        return ExpandedStream(self, function)
+
+    def cast(self, kind: type[S]) -> Stream[S]:
+        """Return a stream of the same items, each of which is a ``kind`` or makes a ``TypeError`` in its place."""
+        return self.map(checker(kind))
+
+    def broadcast(
+        self, *, max_waiting: int = 1024, on_slow: Literal["wait", "drop", "disconnect"] = "wait"
+    ) -> BroadcastStream[T_co]:
+        """Return a stream that any number may read; each reads all that comes from when it began.
+
+        Args:
+            max_waiting: how many items may wait for one reader.
+            on_slow: what is done about a reader for whom more wait: ``"wait"`` pauses this stream, and with it all readers;
+                ``"drop"`` drops its oldest items; ``"disconnect"`` ends its stream with ``BackPressureError``.
+        """
+        from .broadcast import BroadcastStream
+
+        return BroadcastStream(self, max_waiting, on_slow)
+
+
+def checker(kind: type[S]) -> Callable[[Any], S]:
+    """Return a function that returns its argument, once it is a ``kind``."""
+
+    def check(item: Any) -> S:
+        if not isinstance(item, kind):
+            raise TypeError(f"the channel carries {kind.__name__}, and this is {type(item).__name__}")
+        return item
+
+    return check
