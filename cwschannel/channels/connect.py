@@ -92,7 +92,7 @@ def connect(
         where |= {"ssl_handshake_timeout": connect_timeout, "ssl_shutdown_timeout": close_timeout}
     loop = asyncio.get_running_loop()
     io = IOProtocol(loop, limits)
-    channel = IOWebSocketChannel(io, opening.request)
+    channel = IOWebSocketChannel.on(io, opening.request)
     client = _ClientProtocol(opening, lambda transport: _open(channel, io, transport, opening, options))
     channel._opening = loop.create_task(_run(client, where, io, target, connect_timeout))
     return channel

@@ -3,73 +3,108 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterable, Awaitable, Generator, Iterable
+from collections.abc import Generator
 from typing import Any, Self
 
-from ..exceptions import ChannelStateError, ConnectionClosed, OpeningFailed
+from ..exceptions import ChannelStateError
 from ..http import Request, Response
-from ..kernels.frame import BytesLike, Message
-from ..status import INTERNAL_SERVER_ERROR
-from ..streams.stream import Stream
-from .io_protocol import IOProtocol
-from .websocket_channel import WebSocketChannel, WebSocketSink
+from ..protocol.connection import Connection, ConnectionOptions
+from .io_protocol import IOProtocol, read_buffer
+from .outbox import BufferLimits
+from .protocol_channel import ProtocolWebSocketChannel
 
 __all__ = ["IOWebSocketChannel"]
 
 
-class IOWebSocketChannel(WebSocketChannel):
+class IOWebSocketChannel(ProtocolWebSocketChannel):
     """A WebSocket over an asyncio transport, made by ``connect`` or by a server.
 
     It can be used before it is open: what is added is sent, in order, once it is. ``await channel`` and ``async with``
     wait until it is open.
 
+    Called by yourself it wraps a connection that is open already, whoever did the opening handshake on it.
+
+    Args:
+        existing: the connection's transport, or the writer of a pair of asyncio streams. The channel owns it from now on.
+        protocol: the subprotocol that was agreed on.
+        ping_interval: seconds from a pong to the next keepalive ping; ``None`` for no keepalive.
+        server_side: whether this is the server's end.
+        received: what was read from the connection after the opening handshake and belongs to the WebSocket. What asyncio's
+            ``StreamReader`` holds of it has to be handed over here.
+        request: the client's request, for ``request`` to return.
+        response: the server's answer, for ``response`` to return.
+
+    The other options are those of ``connect``.
+
+    Raises:
+        ValueError, TypeError: a mistake in the arguments.
+        RuntimeError: there is no running event loop.
+
     Attributes:
-        request: the client's request, as we sent or received it.
         response: the server's answer, as we received or sent it; ``None`` until then.
     """
 
-    __slots__ = ("__weakref__", "_io", "_opening", "_protocol", "_sink", "request", "response")
+    __slots__ = ("__weakref__", "_opening", "_request", "response")
 
-    def __init__(self, io: IOProtocol, request: Request) -> None:
-        self._io = io
-        self._sink = _IOSink(io)
+    def __init__(
+        self,
+        existing: asyncio.Transport | asyncio.StreamWriter,
+        protocol: str | None = None,
+        ping_interval: float | None = None,
+        server_side: bool = True,
+        *,
+        received: bytes = b"",
+        request: Request | None = None,
+        response: Response | None = None,
+        ping_timeout: float | None = 20,
+        close_timeout: float = 10,
+        max_message_size: int | None = 2**20,
+        max_fragments: int | None = 4096,
+        read_limit: int = 2**20,
+        write_limit: int = 2**16,
+        max_buffered: int = 2**26,
+    ) -> None:
+        transport: Any = existing.transport if isinstance(existing, asyncio.StreamWriter) else existing
+        if not callable(getattr(transport, "set_protocol", None)):
+            raise TypeError(f"IOWebSocketChannel wraps an asyncio transport or StreamWriter, not {type(existing).__name__}")
+        options = ConnectionOptions(
+            max_message_size=max_message_size,
+            max_fragments=max_fragments,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+        )
+        limits = BufferLimits(read_limit=read_limit, write_limit=write_limit, max_buffered=max_buffered)
+        io = IOProtocol(asyncio.get_running_loop(), limits)
+        self._set_up(io, request, response)
+        self._protocol = protocol
+        io.attach(transport, Connection(read_buffer(), client_side=not server_side, options=options))
+        transport.resume_reading()  # a StreamReader may have paused it
+        io.feed(received)
+
+    @classmethod
+    def on(cls, io: IOProtocol, request: Request) -> Self:
+        """Make the channel of a connection that is not open yet; for ``connect`` and servers."""
+        channel = cls.__new__(cls)
+        channel._set_up(io, request, None)
+        return channel
+
+    def _set_up(self, io: IOProtocol, request: Request | None, response: Response | None) -> None:
+        super().__init__(io)
         self._opening: asyncio.Task[None] | None = None
-        self._protocol: str | None = None
-        self.request = request
-        self.response: Response | None = None
+        self._request = request
+        self.response = response
 
     @property
-    def stream(self) -> Stream[Message]:
-        return self._io.stream
+    def request(self) -> Request:
+        """The client's request, as we sent or received it.
 
-    @property
-    def sink(self) -> WebSocketSink:
-        return self._sink
-
-    @property
-    def ready(self) -> Awaitable[None]:
-        return self._io.opened
-
-    @property
-    def protocol(self) -> str | None:
-        return self._protocol
-
-    @property
-    def close_code(self) -> int | None:
-        return self._io.close_code
-
-    @property
-    def close_reason(self) -> str | None:
-        connection = self._io.connection
-        if connection is not None:
-            return connection.close_reason
-        return None if self._io.close_code is None else ""
-
-    @property
-    def latency(self) -> float:
-        """Seconds from the last answered ping to its pong; 0.0 before the first. Keepalive pings count."""
-        return self._io.latency
+        Raises:
+            ChannelStateError: somebody else did the opening handshake, and did not hand it over.
+        """
+        if self._request is None:
+            raise ChannelStateError("the opening handshake was done elsewhere, and no request= was given to the channel")
+        return self._request
 
     @property
     def local_address(self) -> Any:
@@ -85,42 +120,10 @@ class IOWebSocketChannel(WebSocketChannel):
         """Return what the transport knows, such as ``"ssl_object"`` or ``"peercert"`` (see ``asyncio.BaseTransport``)."""
         return self._io.get_extra_info(name, default)
 
-    async def send(self, message: str | BytesLike) -> None:
-        io = self._io
-        if io.connection is None:
-            await io.opened
-        self._sink.check_free()
-        io.send(message)
-        if io.outbox.blocked is not None:
-            await io.outbox.drain()
-
-    async def recv(self) -> Message:
-        stream = self._io.stream
-        if stream.queue:
-            return stream.take()
-        try:
-            return await stream.__anext__()
-        except StopAsyncIteration:
-            pass
-        raise self._io.closed_error()
-
-    async def ping(self, payload: BytesLike | None = None) -> float:
-        """Send a ping and wait for its pong (RFC 6455 section 5.5.2). Returns the round-trip time in seconds.
-
-        The wait ends with the connection; a peer that sends messages but no pongs can make it long.
-
-        Args:
-            payload: at most 125 bytes; random by default.
-
-        Raises:
-            ConnectionClosed: the connection is closed, or was before the pong came.
-        """
-        return await self._io.ping(os.urandom(4) if payload is None else bytes(payload))
-
     def abort(self) -> None:
         if self._opening is not None and not self._opening.done():
             self._opening.cancel()
-        self._io.abort()
+        super().abort()
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self.__aenter__().__await__()
@@ -133,94 +136,5 @@ class IOWebSocketChannel(WebSocketChannel):
             raise
         return self
 
-    def __repr__(self) -> str:
-        if self.close_code is not None:
-            state = f"closed with {self.close_code}"
-        else:
-            state = "opening" if self._io.connection is None else "open"
-        return f"<{type(self).__name__} {self.request.target} {state}>"
-
-
-class _IOSink(WebSocketSink):
-    """The sink of an ``IOWebSocketChannel``."""
-
-    __slots__ = ("_adding", "_closed", "_done", "_error", "_io")
-
-    def __init__(self, io: IOProtocol) -> None:
-        self._io = io
-        self._adding = False
-        self._closed = False
-        self._error: Exception | None = None
-        self._done = _SinkDone(self)
-
-    def add(self, item: str | BytesLike) -> None:
-        if self._closed or self._adding:
-            self.check_free()
-        try:
-            self._io.send(item)
-        except (ConnectionClosed, OpeningFailed):
-            pass  # guarantee 3: the stream has ended, or is about to
-
-    def add_error(self, error: Exception) -> None:
-        self.check_free()
-        self._error = error
-        self.close(INTERNAL_SERVER_ERROR)
-
-    async def add_stream(self, items: AsyncIterable[str | BytesLike] | Iterable[str | BytesLike]) -> None:
-        self.check_free()
-        self._adding = True
-        io = self._io
-        try:
-            await io.opened.ended()
-            async for item in _iterate(items):
-                io.send(item)
-                if io.outbox.blocked is not None:
-                    await io.outbox.drain()
-        except (ConnectionClosed, OpeningFailed):
-            pass  # guarantee 3, as in add()
-        finally:
-            self._adding = False
-
-    def flush(self) -> Awaitable[None]:
-        return self._io.flush()
-
-    def close(self, code: int | None = None, reason: str = "") -> Awaitable[None]:
-        if self._adding:
-            raise ChannelStateError("add_stream() is running: the sink can be closed when it is done")
-        self._io.close(code, reason)
-        self._closed = True
-        return self._done
-
-    @property
-    def done(self) -> Awaitable[None]:
-        return self._done
-
-    def check_free(self) -> None:
-        """Raise ``ChannelStateError`` if nothing may be added now."""
-        if self._adding:
-            raise ChannelStateError("add_stream() is running: nothing else can be added before it is done")
-        if self._closed:
-            raise ChannelStateError("the sink is closed: nothing can be added after close()")
-
-
-class _SinkDone:
-    """``sink.done``: the end of the connection, with the error that ``add_error`` was given."""
-
-    __slots__ = ("_sink",)
-
-    def __init__(self, sink: _IOSink) -> None:
-        self._sink = sink
-
-    def __await__(self) -> Generator[Any, None, None]:
-        yield from self._sink._io.closed.__await__()
-        if self._sink._error is not None:
-            raise self._sink._error
-
-
-async def _iterate(items: AsyncIterable[Any] | Iterable[Any]) -> Any:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-    else:
-        for item in items:
-            yield item
+    def _name(self) -> str:
+        return "" if self._request is None else f"{self._request.target} "

@@ -20,6 +20,7 @@ from ..protocol.connection import Connection, End, HangUp, Pong, Timer, copy_mes
 from ..status import ABNORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RECEIVED, NORMAL_CLOSURE
 from ..streams.completion import Completion
 from ..streams.controlled import ControlledStream
+from ..streams.loops import AnyLoop, Handle
 from .outbox import BufferLimits, Outbox, half_close
 
 __all__ = ["IOProtocol", "read_buffer"]
@@ -94,7 +95,7 @@ class IOProtocol(asyncio.BufferedProtocol):
         "stream",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: BufferLimits) -> None:
+    def __init__(self, loop: AnyLoop, limits: BufferLimits) -> None:
         self._loop = loop
         self._limits = limits
         self.stream: ControlledStream[Message] = ControlledStream(loop, self._on_demand, self._why_ended)
@@ -113,7 +114,7 @@ class IOProtocol(asyncio.BufferedProtocol):
         self._held_back = 0
         # of time:
         self._timer: Timer | None = None
-        self._clock: asyncio.TimerHandle | None = None
+        self._clock: Handle | None = None
         self._pings: dict[bytes, _Ping] = {}
         self._keepalive_sent = 0.0
         self._progress = 0  # bytes that the transport had written at the last timer
@@ -142,11 +143,15 @@ class IOProtocol(asyncio.BufferedProtocol):
             self.close(*self._early_close)
         self._after(b"")
 
-    def feed(self, data: bytes) -> None:
-        """Take the first bytes, which came together with the opening handshake."""
+    def feed(self, data: BytesLike) -> None:
+        """Take bytes that somebody else has read: those that came with the opening handshake, or all of them."""
         assert self._connection is not None
-        if data:
-            self._after(self._connection.feed(data))
+        if len(data):
+            self.outbox.burst = 0
+            out = self._connection.feed(data)
+            self._after(out)
+            if out and self.outbox.blocked is not None:
+                self._hold_back(_WRITING_BLOCKED, True)
 
     def fail(self, error: Exception) -> None:
         """The connection could not be opened."""
@@ -196,6 +201,13 @@ class IOProtocol(asyncio.BufferedProtocol):
         if self._connection is not None:
             return self._connection.close_code
         return ABNORMAL_CLOSURE if self.opened.error() is not None else None
+
+    @property
+    def close_reason(self) -> str | None:
+        """The reason in it, else an empty string; ``None`` before."""
+        if self._connection is not None:
+            return self._connection.close_reason
+        return None if self.close_code is None else ""
 
     def closed_error(self) -> Exception:
         """The error for whoever wants more messages, or to send one, when there is no connection any more."""

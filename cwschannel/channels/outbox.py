@@ -8,6 +8,7 @@ from typing import Final
 
 from ..exceptions import BackPressureError
 from ..streams.completion import Completion
+from ..streams.loops import AnyLoop
 
 __all__ = ["BufferLimits", "Outbox", "half_close"]
 
@@ -71,7 +72,7 @@ class Outbox:
         "burst",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: BufferLimits) -> None:
+    def __init__(self, loop: AnyLoop, limits: BufferLimits) -> None:
         self._loop = loop
         self._limits = limits
         self._transport: asyncio.Transport | None = None

@@ -390,7 +390,7 @@ class _ServerProtocol(asyncio.BufferedProtocol):
         transport.write(data)
         self._leave()
         io = IOProtocol(self._loop, options.limits)
-        channel = IOWebSocketChannel(io, self._opening.request)
+        channel = IOWebSocketChannel.on(io, self._opening.request)
         channel.response = response
         channel._protocol = protocol
         connection = Connection(self._buffer, client_side=False, options=options.connection)

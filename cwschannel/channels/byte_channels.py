@@ -1,0 +1,117 @@
+"""Channels of bytes, for a WebSocket to run over: ``WebSocketChannel(await from_socket(sock))``.
+
+Each is a ``StreamChannel[bytes]`` whose chunks are cut wherever the system cut them. ``close()`` of the sink closes what is
+below, after everything that was added; ``abort()`` drops it. The end of what comes ends the channel.
+
+What is below, ``from_anyio`` apart, belongs to asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, cast
+
+from ..streams.channel import StreamChannel
+from ..streams.channel_controller import StreamChannelController
+from .outbox import BufferLimits
+from .streams_bytes import StreamsByteChannel
+from .transport_bytes import ByteChannel, TransportByteChannel, TransportProtocol
+
+if TYPE_CHECKING:
+    from anyio.abc import ByteStream
+
+__all__ = [
+    "ByteChannel",
+    "from_anyio",
+    "from_process",
+    "from_socket",
+    "from_stdio",
+    "from_streams",
+    "from_transport",
+    "memory_pair",
+]
+
+
+def memory_pair() -> tuple[StreamChannel[bytes], StreamChannel[bytes]]:
+    """Return the two ends of a channel within this program."""
+    controller: StreamChannelController[bytes] = StreamChannelController()
+    return controller.local, controller.foreign
+
+
+def from_transport(transport: asyncio.Transport, received: bytes = b"", *, max_buffered: int = 2**26) -> ByteChannel:
+    """Make a channel of an open asyncio transport, and take it over from the protocol that it has.
+
+    Args:
+        transport: of a socket, TLS or a pair of pipes.
+        received: what was read from it already and belongs to the channel.
+        max_buffered: with more bytes than this on their way out, ``add()`` raises ``BackPressureError``.
+    """
+    protocol = TransportProtocol(BufferLimits(max_buffered=max_buffered))
+    protocol.connection_made(transport)
+    transport.set_protocol(protocol)
+    protocol.take(received)
+    transport.resume_reading()  # whoever had it may have paused it
+    return TransportByteChannel(protocol)
+
+
+async def from_socket(sock: socket.socket, *, max_buffered: int = 2**26) -> ByteChannel:
+    """Make a channel of a connected socket: of TCP, of the Unix domain, or one of a ``socketpair``.
+
+    Args:
+        sock: owned by the channel from now on.
+        max_buffered: as for ``from_transport``.
+    """
+    protocol = TransportProtocol(BufferLimits(max_buffered=max_buffered))
+    await asyncio.get_running_loop().create_connection(lambda: protocol, sock=sock)
+    return TransportByteChannel(protocol)
+
+
+def from_streams(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> ByteChannel:
+    """Make a channel of a pair of asyncio streams, such as ``asyncio.open_connection`` returns. Nobody else uses them then.
+
+    ``from_transport(writer.transport)`` is faster, where the reader is known to hold nothing.
+    """
+    return StreamsByteChannel(reader, writer)
+
+
+def from_process(process: asyncio.subprocess.Process) -> ByteChannel:
+    """Make a channel of the standard input and output of a child process, which were both opened with ``PIPE``."""
+    if process.stdin is None or process.stdout is None:
+        raise ValueError("the process needs stdin=asyncio.subprocess.PIPE and stdout=asyncio.subprocess.PIPE")
+    return StreamsByteChannel(process.stdout, process.stdin)
+
+
+def from_anyio(stream: ByteStream, *, max_buffered: int = 2**26) -> AbstractAsyncContextManager[StreamChannel[bytes]]:
+    """Make a channel of an anyio byte stream, under whatever anyio runs on: this is how trio gets a WebSocket.
+
+    ::
+
+        async with from_anyio(stream) as byte_channel, WebSocketChannel(byte_channel) as channel: ...
+
+    Streams and channels that are made within the ``async with`` run on its task group; none of them outlives it.
+
+    Args:
+        stream: owned by the channel from now on.
+        max_buffered: as for ``from_transport``.
+
+    Raises:
+        ModuleNotFoundError: anyio is not installed.
+    """
+    from .anyio_bytes import anyio_byte_channel
+
+    return anyio_byte_channel(stream, max_buffered)
+
+
+async def from_stdio() -> ByteChannel:
+    """Make a channel of this process's own standard input and output, which must be pipes, sockets or a terminal."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    # A StreamReaderProtocol is also what knows how to wait for a pipe that is written to.
+    transport, protocol = await loop.connect_write_pipe(
+        lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), sys.stdout
+    )
+    return StreamsByteChannel(reader, asyncio.StreamWriter(cast("Any", transport), protocol, None, loop))

@@ -1,0 +1,134 @@
+"""A channel of bytes over a pair of asyncio streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Final
+
+from ..exceptions import BackPressureError
+from ..streams.completion import Completion, Repeatable
+from ..streams.controlled import ControlledStream
+from ..streams.sink import RuledSink
+from .transport_bytes import ByteChannel
+
+__all__ = ["StreamsByteChannel"]
+
+_READ_SIZE: Final = 65536
+_MOST_CHUNKS: Final = 16
+_MOST_BUFFERED: Final = 2**26
+
+
+class StreamsByteChannel(ByteChannel):
+    """What ``from_streams`` makes. A task of it reads; all that it uses of the streams is public."""
+
+    __slots__ = ("_bytes", "_reader", "_task", "_wanted", "_writer")
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        self._reader = reader
+        self._writer = writer
+        self._bytes: ControlledStream[bytes] = ControlledStream(loop, self._on_demand)
+        self._wanted = asyncio.Event()
+        self._wanted.set()
+        self._task = loop.create_task(self._read())
+        super().__init__(self._bytes, _StreamsSink(writer, self._bytes, self._task))
+
+    def abort(self) -> None:
+        self._task.cancel()
+        self._writer.transport.abort()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._writer.get_extra_info(name, default)
+
+    async def _read(self) -> None:
+        stream = self._bytes
+        try:
+            while chunk := await self._reader.read(_READ_SIZE):
+                stream.deliver((chunk,))
+                if len(stream.queue) > _MOST_CHUNKS:
+                    stream.held_back = True
+                    self._wanted.clear()
+                await self._wanted.wait()
+        except (OSError, asyncio.IncompleteReadError) as error:
+            stream.deliver_error(error)
+        finally:
+            stream.finish()
+            self._writer.close()
+
+    def _on_demand(self, wanted: bool) -> None:
+        if wanted:
+            self._bytes.held_back = False
+            self._wanted.set()
+        else:
+            self._wanted.clear()
+
+
+class _StreamsSink(RuledSink[bytes]):
+    __slots__ = ("_closing", "_done", "_error", "_stream", "_task", "_writer")
+
+    def __init__(self, writer: asyncio.StreamWriter, stream: ControlledStream[bytes], task: asyncio.Task[None]) -> None:
+        super().__init__()
+        self._writer = writer
+        self._stream = stream
+        self._task = task
+        self._error: Exception | None = None
+        self._done = Completion()
+        self._closing: asyncio.Task[None] | None = None
+        task.add_done_callback(lambda _: self._wait_for_end())
+
+    @property
+    def done(self) -> Awaitable[None]:
+        return self._done
+
+    async def wait_for_room(self) -> None:
+        if not self._is_gone():
+            try:
+                await self._writer.drain()
+            except OSError:  # it is lost, which the stream tells
+                pass
+
+    def flush(self) -> Awaitable[None]:
+        return Repeatable(self._flush)
+
+    async def _flush(self) -> None:
+        transport = self._writer.transport
+        low, high = transport.get_write_buffer_limits()
+        transport.set_write_buffer_limits(0)
+        try:
+            await self.wait_for_room()
+        finally:
+            transport.set_write_buffer_limits(high, low)
+
+    def _is_gone(self) -> bool:
+        return self._writer.is_closing()
+
+    def _put(self, item: bytes) -> None:
+        if self._is_gone():
+            return
+        waiting = self._writer.transport.get_write_buffer_size()
+        if waiting > _MOST_BUFFERED:
+            raise BackPressureError(f"{waiting} bytes wait to be written, more than {_MOST_BUFFERED}: await wait_for_room()")
+        self._writer.write(item)
+
+    def _put_error(self, error: Exception) -> None:
+        self._error = error
+        self._closed = True
+        self._finish()
+
+    def _finish(self) -> None:
+        self._writer.close()
+        self._stream.discard()
+        self._task.cancel()
+
+    def _wait_for_end(self) -> None:
+        if not self._task.get_loop().is_closed():
+            self._closing = self._task.get_loop().create_task(self._end())
+
+    async def _end(self) -> None:
+        try:
+            await self._writer.wait_closed()
+        except OSError:
+            pass
+        finally:
+            self._done.finish(self._error)
