@@ -89,6 +89,9 @@ class _Signal:
     def wake(self, *, at_once: bool = False) -> None:
         self._event.set()
 
+    def reuse(self) -> bool:
+        return False
+
     def __await__(self) -> Generator[Any, None, None]:
         return self._event.wait().__await__()
 

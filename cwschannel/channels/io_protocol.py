@@ -68,12 +68,12 @@ class IOProtocol(asyncio.BufferedProtocol):
         stream: of the messages that were received.
         opened: ends when the connection is open, or with what kept it from opening.
         closed: ends when nothing is left of it; never raises.
+        connection: the protocol's side of it; ``None`` until it is open.
         latency: of the last ping that was answered, in seconds; 0.0 before.
     """
 
     __slots__ = (
         "_clock",
-        "_connection",
         "_early",
         "_early_close",
         "_early_size",
@@ -88,6 +88,7 @@ class IOProtocol(asyncio.BufferedProtocol):
         "_transport",
         "_unread",
         "closed",
+        "connection",
         "get_buffer",
         "latency",
         "opened",
@@ -103,7 +104,7 @@ class IOProtocol(asyncio.BufferedProtocol):
         self.opened = Completion()
         self.closed = Completion()
         self.latency = 0.0
-        self._connection: Connection | None = None
+        self.connection: Connection | None = None
         self._transport: asyncio.Transport | None = None
         # before it is open:
         self._early: list[Message] = []
@@ -125,7 +126,7 @@ class IOProtocol(asyncio.BufferedProtocol):
     def attach(self, transport: asyncio.Transport, connection: Connection) -> None:
         """The connection is open: take over the transport."""
         self._transport = transport
-        self._connection = connection
+        self.connection = connection
         # The kernel's method in place of one of ours: a call less for each read.
         self.get_buffer = connection.get_buffer  # type: ignore[method-assign,assignment]
         self.outbox.attach(transport)
@@ -145,10 +146,10 @@ class IOProtocol(asyncio.BufferedProtocol):
 
     def feed(self, data: BytesLike) -> None:
         """Take bytes that somebody else has read: those that came with the opening handshake, or all of them."""
-        assert self._connection is not None
+        assert self.connection is not None
         if len(data):
             self.outbox.burst = 0
-            out = self._connection.feed(data)
+            out = self.connection.feed(data)
             self._after(out)
             if out and self.outbox.blocked is not None:
                 self._hold_back(_WRITING_BLOCKED, True)
@@ -163,14 +164,14 @@ class IOProtocol(asyncio.BufferedProtocol):
 
     def close(self, code: int | None, reason: str) -> None:
         """Start the closing handshake; before the connection is open, as soon as it is."""
-        if self._connection is None:
+        if self.connection is None:
             close_payload(code, reason)  # a mistake in them is the caller's, now
             self._locally_closed = True
             if self._early_close is None:
                 self._early_close = (code, reason)
         else:
             was_open = self.close_code is None
-            data = self._connection.close(code, reason)
+            data = self.connection.close(code, reason)
             self._locally_closed = self._locally_closed or was_open
             self._after(data)
         self.stream.discard()
@@ -178,8 +179,8 @@ class IOProtocol(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Drop the connection, or give up opening it."""
         self._locally_closed = self._locally_closed or self.close_code is None
-        if self._connection is not None and self._transport is not None:
-            self._connection.lost(ConnectionAbortedError("this side dropped the connection"))
+        if self.connection is not None and self._transport is not None:
+            self.connection.lost(ConnectionAbortedError("this side dropped the connection"))
             self._after(b"")
             self._transport.abort()
         elif not self.opened.done():
@@ -191,49 +192,44 @@ class IOProtocol(asyncio.BufferedProtocol):
         return default if self._transport is None else self._transport.get_extra_info(name, default)
 
     @property
-    def connection(self) -> Connection | None:
-        """The protocol's side of it, once open."""
-        return self._connection
-
-    @property
     def close_code(self) -> int | None:
         """What the peer's close frame said, once no more messages will come."""
-        if self._connection is not None:
-            return self._connection.close_code
+        if self.connection is not None:
+            return self.connection.close_code
         return ABNORMAL_CLOSURE if self.opened.error() is not None else None
 
     @property
     def close_reason(self) -> str | None:
         """The reason in it, else an empty string; ``None`` before."""
-        if self._connection is not None:
-            return self._connection.close_reason
+        if self.connection is not None:
+            return self.connection.close_reason
         return None if self.close_code is None else ""
 
     def closed_error(self) -> Exception:
         """The error for whoever wants more messages, or to send one, when there is no connection any more."""
-        if self._connection is not None:
-            return self._connection.closed_error()
+        if self.connection is not None:
+            return self.connection.closed_error()
         error = self.opened.error()
         if isinstance(error, Exception):
+            self.opened.claimed = True
             return error
         code, reason = self._early_close or (None, "")
         return ConnectionClosed(NO_STATUS_RECEIVED if code is None else code, reason, "this side is closing it")
 
     def _why_ended(self) -> Exception | None:
         """The error with which the stream ends."""
-        if self._connection is None:
+        if self.connection is None:
             # One failure has one owner: who awaits `opened`, else the reader of the stream.
             if self._locally_closed or self.opened.claimed:
                 return None
-            self.opened.claimed = True
-        elif self._locally_closed or self._connection.close_code in _QUIET:
+        elif self._locally_closed or self.connection.close_code in _QUIET:
             return None
         return self.closed_error()
 
     # What comes in.
 
     def buffer_updated(self, nbytes: int) -> None:
-        connection = self._connection
+        connection = self.connection
         assert connection is not None
         self.outbox.burst = 0
         data = connection.received(nbytes)
@@ -250,7 +246,10 @@ class IOProtocol(asyncio.BufferedProtocol):
 
     def _deliver(self, messages: list[Message]) -> None:
         stream = self.stream
-        stream.deliver(messages, at_once=True)
+        if stream.listener is not None:
+            stream.listener(messages)
+        else:
+            stream.deliver(messages, at_once=True)
         if stream.queue:
             self._count_unread(messages)
 
@@ -263,12 +262,12 @@ class IOProtocol(asyncio.BufferedProtocol):
             self._hold_back(_QUEUE_FULL, True)
 
     def eof_received(self) -> None:
-        assert self._connection is not None
-        self._after(self._connection.eof())
+        assert self.connection is not None
+        self._after(self.connection.eof())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        assert self._connection is not None
-        self._connection.lost(exc)
+        assert self.connection is not None
+        self.connection.lost(exc)
         self._after(b"")
         self.outbox.discard()
         self.closed.finish()
@@ -294,7 +293,7 @@ class IOProtocol(asyncio.BufferedProtocol):
 
     def _after(self, data: bytes) -> None:
         """Follow the three rules: write what was returned, read what was queued, set the timer."""
-        connection = self._connection
+        connection = self.connection
         assert connection is not None
         if data:
             self.outbox.write_now(data)
@@ -336,7 +335,7 @@ class IOProtocol(asyncio.BufferedProtocol):
         self._clock = None if timer is None else self._loop.call_later(timer.seconds, self._on_timer)
 
     def _on_timer(self) -> None:
-        connection = self._connection
+        connection = self.connection
         assert connection is not None
         self._clock = None
         is_ping = self._timer is not None and self._timer.what == "ping"
@@ -353,7 +352,7 @@ class IOProtocol(asyncio.BufferedProtocol):
 
     def send(self, message: str | BytesLike) -> None:
         """Send a message, or keep it until the connection is open. Raises ``ConnectionClosed`` when it is closing."""
-        connection = self._connection
+        connection = self.connection
         if connection is None:
             self._keep(message)
             return
@@ -373,10 +372,10 @@ class IOProtocol(asyncio.BufferedProtocol):
     async def ping(self, payload: bytes) -> float:
         """Send a ping; return the seconds until its pong came."""
         await self.opened
-        assert self._connection is not None
+        assert self.connection is not None
         if payload in self._pings:
             raise ValueError("a ping with the same payload is still waiting for its pong")
-        data = self._connection.send_ping(payload)
+        data = self.connection.send_ping(payload)
         ping = self._pings[payload] = _Ping()
         self.outbox.write_now(data)
         try:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 from typing import Final
 
 from ..exceptions import BackPressureError
 from ..streams.completion import Completion
 from ..streams.loops import AnyLoop
+from .direct import descriptor_of
 
 __all__ = ["BufferLimits", "Outbox", "half_close"]
 
@@ -60,10 +62,12 @@ class Outbox:
     """
 
     __slots__ = (
+        "_descriptor",
         "_flush_due",
         "_flushed",
         "_limits",
         "_loop",
+        "_own_descriptor",
         "_pending",
         "_pending_size",
         "_transport",
@@ -78,7 +82,9 @@ class Outbox:
         self._transport: asyncio.Transport | None = None
         self.burst = 0
         self.blocked: Completion | None = None
-        self._written = 0  # bytes handed to the transport
+        self._written = 0  # bytes handed to the transport, or to its socket
+        self._descriptor = -1  # of the socket, where the transport need not be asked to write
+        self._own_descriptor = -1  # the same, but -1 while the transport may have something to write
         self._pending: list[bytes] = []
         self._pending_size = 0
         self._flush_due = False
@@ -87,14 +93,14 @@ class Outbox:
     def attach(self, transport: asyncio.Transport) -> None:
         """From now on there is something to write to."""
         self._transport = transport
+        self._descriptor = descriptor_of(transport)
         transport.set_write_buffer_limits(self._limits.write_limit)
 
     def write(self, frame: bytes) -> None:
         """Write a frame, now or together with those that follow it in this pass of the loop."""
         if self.burst < _SENT_AT_ONCE and not self._pending:
             self.burst += 1
-            self._written += len(frame)
-            self._transport.write(frame)  # type: ignore[union-attr]
+            self._send(frame)
             return
         self._pending.append(frame)
         self._pending_size += len(frame)
@@ -111,17 +117,32 @@ class Outbox:
             self._pending_size += len(frame)
             self.write_pending()
         else:
-            self._written += len(frame)
-            self._transport.write(frame)  # type: ignore[union-attr]
+            self._send(frame)
 
     def write_pending(self) -> None:
         """Write what is held together."""
         pending = self._pending
         if pending:
             self._pending = []
-            self._written += self._pending_size
             self._pending_size = 0
-            self._transport.write(pending[0] if len(pending) == 1 else b"".join(pending))  # type: ignore[union-attr]
+            self._send(pending[0] if len(pending) == 1 else b"".join(pending))
+
+    def _send(self, data: bytes) -> None:
+        """Write to the socket itself, or leave it to the transport."""
+        size = len(data)
+        self._written += size
+        if self._own_descriptor < 0:
+            if self._descriptor < 0 or self.backlog():
+                self._transport.write(data)  # type: ignore[union-attr]
+                return
+            self._own_descriptor = self._descriptor
+        try:
+            sent = os.write(self._own_descriptor, data)
+        except OSError:  # it would block, or is lost: the transport knows what to do about either
+            sent = 0
+        if sent != size:
+            self._own_descriptor = -1
+            self._transport.write(memoryview(data)[sent:])  # type: ignore[union-attr]
 
     def _end_of_pass(self) -> None:
         self._flush_due = False
@@ -187,6 +208,7 @@ class Outbox:
         """The connection is lost, or was never made: nothing will be written any more, and nobody need wait for it."""
         self._pending = []
         self._pending_size = 0
+        self._descriptor = self._own_descriptor = -1  # from now on the number may be that of another connection
         self.resume()
 
     def _end_flush(self) -> None:

@@ -61,22 +61,26 @@ class ProtocolWebSocketChannel(WebSocketChannel):
 
     async def send(self, message: str | BytesLike) -> None:
         io = self._io
+        sink = self._sink
         if io.connection is None:
             await io.opened
-        self._sink.check_free()
+        if sink._closed or sink._adding:
+            sink.check_free()
         io.send(message)
         if io.outbox.blocked is not None:
             await io.outbox.drain()
 
     async def recv(self) -> Message:
         stream = self._io.stream
-        if stream.queue:
-            return stream.take()
-        try:
-            return await stream.__anext__()
-        except StopAsyncIteration:
-            pass
-        raise self._io.closed_error()
+        while not stream.queue:  # the loop of __anext__, without a coroutine for it
+            waiter = stream.start_waiting()
+            if waiter is None:
+                raise self._io.closed_error()
+            try:
+                await waiter
+            finally:
+                stream.stop_waiting()
+        return stream.take()
 
     async def ping(self, payload: BytesLike | None = None) -> float:
         """Send a ping and wait for its pong (RFC 6455 section 5.5.2). Returns the round-trip time in seconds.
@@ -141,11 +145,20 @@ class _ProtocolSink(RuledSink[str | BytesLike], WebSocketSink):
         self._closed = True
         return self._done
 
-    def _put(self, item: str | BytesLike) -> None:
+    def add(self, item: str | BytesLike) -> None:
+        # What the base class does, in one call less: each costs 5 % of what an echo costs here.
+        if self._closed or self._adding:
+            self.check_free()
         try:
             self._io.send(item)
         except (ConnectionClosed, OpeningFailed):
             pass  # guarantee 3: the stream has ended, or is about to
+
+    def _put(self, item: str | BytesLike) -> None:
+        try:
+            self._io.send(item)
+        except (ConnectionClosed, OpeningFailed):
+            pass
 
     def _put_error(self, error: Exception) -> None:
         self._error = error

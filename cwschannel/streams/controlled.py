@@ -55,6 +55,7 @@ class ControlledStream(Stream[T]):
         "_ended",
         "_finished",
         "_has_reader",
+        "_last_waiter",
         "_loop",
         "_new_waiter",
         "_on_cancel",
@@ -64,6 +65,7 @@ class ControlledStream(Stream[T]):
         "_waiter",
         "_why_ended",
         "held_back",
+        "listener",
         "queue",
     )
 
@@ -81,7 +83,8 @@ class ControlledStream(Stream[T]):
         self._why_ended = why_ended
         self._on_listen = on_listen
         self._on_cancel = on_cancel
-        self._waiter: Wakeable | None = None
+        self._waiter: Wakeable | None = None  # of the task that waits now
+        self._last_waiter: Wakeable | None = None
         self._subscription: _Subscription[T] | None = None
         self._has_reader = False
         self._finished = False
@@ -89,6 +92,8 @@ class ControlledStream(Stream[T]):
         self._discarding = False
         self.queue: deque[T | Failure] = deque()
         self.held_back = False
+        # Takes items in place of `deliver` while somebody listens: a call less for each.
+        self.listener: Callable[[Sequence[T]], None] | None = None
 
     # For whoever fills it.
 
@@ -96,9 +101,8 @@ class ControlledStream(Stream[T]):
         """Hand on items; ``at_once`` if a waiting task may be resumed within this call."""
         if self._discarding:
             return
-        subscription = self._subscription
-        if subscription is not None:
-            subscription.deliver(items)
+        if self.listener is not None:
+            self.listener(items)
             return
         self.queue.extend(items)
         waiter = self._waiter
@@ -128,6 +132,7 @@ class ControlledStream(Stream[T]):
     def discard(self) -> None:
         """End the stream now, without what is queued and what may still come."""
         self._discarding = True
+        self.listener = None
         self.queue.clear()
         if not self._finished:
             # Whoever calls this is in the middle of something: a done callback must not run within it.
@@ -171,6 +176,8 @@ class ControlledStream(Stream[T]):
                 )
         self._begin_reading()
         self._subscription = _Subscription(self, on_data, on_error, on_done, cancel_on_error)
+        if not self._discarding:
+            self.listener = self._subscription.deliver
         if self.queue or self._finished:
             self._loop.call_soon(self._subscription.pump)
         return self._subscription
@@ -182,23 +189,39 @@ class ControlledStream(Stream[T]):
 
     async def __anext__(self) -> T:
         while not self.queue:
-            if self._finished:
+            waiter = self.start_waiting()
+            if waiter is None:
                 error = None if self._ended else self._why_ended()
                 self._ended = True
                 raise StopAsyncIteration if error is None else error
-            self._check_no_listener()
-            if self._waiter is not None:
-                raise ChannelStateError("another task is reading the stream already, and it has one reader")
-            waiter = self._waiter = self._new_waiter()
             try:
                 await waiter
             finally:
-                self._waiter = None
+                self.stop_waiting()
         return self.take()
+
+    def start_waiting(self) -> Wakeable | None:
+        """Return what to await until there may be something in the queue; ``None`` if there will be nothing any more."""
+        if self._finished:
+            return None
+        if self._subscription is not None:
+            self._check_no_listener()
+        if self._waiter is not None:
+            raise ChannelStateError("another task is reading the stream already, and it has one reader")
+        waiter = self._last_waiter
+        if waiter is None or not waiter.reuse():
+            waiter = self._last_waiter = self._new_waiter()
+        self._waiter = waiter
+        return waiter
+
+    def stop_waiting(self) -> None:
+        """To be called when that was awaited, whatever came of it."""
+        self._waiter = None
 
     def take(self) -> T:
         """Return the first item of the queue, which is not empty, or raise the error that stands there."""
-        self._check_no_listener()
+        if self._subscription is not None:
+            self._check_no_listener()
         item = self.queue.popleft()
         if self.held_back and not self.queue:
             self._on_demand(True)
@@ -264,6 +287,7 @@ class _Subscription(StreamSubscription, Generic[T]):
             return
         self._cancelled = True
         self._stream._discarding = True
+        self._stream.listener = None
         self._stream.queue.clear()
         self._stream._on_demand(True)
         self._stream._on_cancel()
