@@ -14,6 +14,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from . import status
     from .channels import byte_channels
+    from .channels.broadcast import BroadcastReport, broadcast
     from .channels.connect import connect
     from .channels.io_channel import IOWebSocketChannel
     from .channels.server import Server, serve
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BackPressureError",
     "BroadcastReader",
+    "BroadcastReport",
     "BroadcastStream",
     "ChannelStateError",
     "ConnectionClosed",
@@ -81,6 +83,7 @@ __all__ = [
     "WebSocketChannelException",
     "WebSocketSink",
     "__version__",
+    "broadcast",
     "byte_channels",
     "connect",
     "json_document",
@@ -93,6 +96,7 @@ __all__ = [
 
 _HOMES = {
     "BroadcastReader": ".streams.broadcast",
+    "BroadcastReport": ".channels.broadcast",
     "BroadcastStream": ".streams.broadcast",
     "DelegatingStreamChannel": ".streams.channel",
     "Disconnector": ".streams.disconnector",
@@ -115,6 +119,7 @@ _HOMES = {
     "VirtualChannel": ".streams.multi_channel",
     "WebSocketChannel": ".channels.websocket_channel",
     "WebSocketSink": ".channels.websocket_channel",
+    "broadcast": ".channels.broadcast",
     "connect": ".channels.connect",
     "json_document": ".streams.codecs",
     "msgspec_document": ".streams.codecs",

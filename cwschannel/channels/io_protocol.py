@@ -16,7 +16,7 @@ from ..exceptions import ConnectionClosed, OpeningFailed
 from ..kernels import ReadBuffer
 from ..kernels.frame import BytesLike, Message
 from ..protocol.closing import close_payload
-from ..protocol.connection import Connection, End, HangUp, Pong, Timer, copy_message
+from ..protocol.connection import Connection, End, HangUp, Pong, SharedMessage, Timer, copy_message
 from ..status import ABNORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RECEIVED, NORMAL_CLOSURE
 from ..streams.completion import Completion
 from ..streams.controlled import ControlledStream
@@ -361,6 +361,12 @@ class IOProtocol(asyncio.BufferedProtocol):
         if outbox.blocked is not None:
             outbox.check_room()
         outbox.write(frame)
+
+    def send_shared(self, shared: SharedMessage) -> None:
+        """Send a message that goes to others, too. Raises ``ConnectionClosed`` if the connection is not open."""
+        if self.connection is None:
+            raise ConnectionClosed(NO_STATUS_RECEIVED, detail="it is not open yet")
+        self.outbox.write(self.connection.send_shared(shared))
 
     def flush(self) -> Completion:
         """Write what is held together; the result ends when the operating system has taken all of it."""

@@ -59,6 +59,7 @@ class Outbox:
     Attributes:
         burst: how many frames were sent since something was received, as far as it matters.
         blocked: while the transport has more than ``write_limit`` to write: ends when it has room again, or is lost.
+        turn: while messages of ``broadcast`` wait for room: ends when the last of them was sent, for the next to follow it.
     """
 
     __slots__ = (
@@ -74,6 +75,7 @@ class Outbox:
         "_written",
         "blocked",
         "burst",
+        "turn",
     )
 
     def __init__(self, loop: AnyLoop, limits: BufferLimits) -> None:
@@ -82,6 +84,7 @@ class Outbox:
         self._transport: asyncio.Transport | None = None
         self.burst = 0
         self.blocked: Completion | None = None
+        self.turn: Completion | None = None
         self._written = 0  # bytes handed to the transport, or to its socket
         self._descriptor = -1  # of the socket, where the transport need not be asked to write
         self._own_descriptor = -1  # the same, but -1 while the transport may have something to write
@@ -152,12 +155,16 @@ class Outbox:
 
     def check_room(self, kept: int = 0) -> None:
         """Raise ``BackPressureError`` if too much waits; ``kept`` is what waits elsewhere."""
-        waiting = kept + self._pending_size + self.backlog()
+        waiting = kept + self.waiting()
         if waiting > self._limits.max_buffered:
             raise BackPressureError(
                 f"{waiting} bytes wait to be sent, more than max_buffered ({self._limits.max_buffered}): the peer does not "
                 f"read fast enough; use 'await channel.send()' or 'await channel.sink.flush()' to wait for it"
             )
+
+    def waiting(self) -> int:
+        """Return how many bytes were not written yet, here and in the transport."""
+        return self._pending_size + self.backlog()
 
     def backlog(self) -> int:
         """Return how many bytes the transport has not written yet."""

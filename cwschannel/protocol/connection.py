@@ -17,7 +17,7 @@ from ..kernels.frame import BINARY, CLOSE, NO_LIMIT, PING, PONG, TEXT, BytesLike
 from ..status import ABNORMAL_CLOSURE, INTERNAL_SERVER_ERROR, NO_STATUS_RECEIVED
 from .closing import TABLE, Action, Event, State, close_payload, cut_reason, parse_close
 
-__all__ = ["Connection", "ConnectionOptions", "End", "HangUp", "Pong", "Timer", "copy_message"]
+__all__ = ["Connection", "ConnectionOptions", "End", "HangUp", "Pong", "SharedMessage", "Timer", "copy_message"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +97,23 @@ def copy_message(message: str | BytesLike) -> Message:
 
 def _no_message(message: object) -> TypeError:
     return TypeError(f"a message is str (sent as text) or bytes-like (sent as binary), not {type(message).__name__}")
+
+
+class SharedMessage:
+    """A message for several connections: those of servers, whose frames are not masked, share one frame."""
+
+    __slots__ = ("_message", "frame")
+
+    def __init__(self, message: str | BytesLike) -> None:
+        self._message = message
+        try:
+            self.frame = encode_frame(TEXT if isinstance(message, str) else BINARY, message, False)
+        except TypeError:
+            raise _no_message(message) from None
+
+    def masked(self) -> bytes:
+        """Return a frame with a mask of its own (section 5.3: every frame has a fresh key)."""
+        return encode_frame(TEXT if isinstance(self._message, str) else BINARY, self._message, True)
 
 
 class Connection:
@@ -234,6 +251,12 @@ class Connection:
             return encode_frame(TEXT if isinstance(message, str) else BINARY, message, self._client_side)
         except TypeError:
             raise _no_message(message) from None
+
+    def send_shared(self, shared: SharedMessage) -> bytes:
+        """Return the frame for a message that goes to others, too. Raises what ``send_message`` raises."""
+        if not self._can_send:
+            raise self.closed_error()
+        return shared.masked() if self._client_side else shared.frame
 
     def send_ping(self, payload: BytesLike = b"") -> bytes:
         """Return a ping frame (section 5.5.2). The peer's answer is queued as ``Pong`` with the same payload.
