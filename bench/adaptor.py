@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Awaitable, Callable
+from importlib import import_module
 from typing import Any, ClassVar
 
 from .lines import Unavailable
@@ -18,7 +19,8 @@ from .wire import Work
 LARGEST = 2**25  # bytes in a message that every candidate has to let through
 # asyncio allocates 256 KiB for each read of a plain Protocol, and glibc asks the system for so much each time, until a
 # program happens to free it. That doubles the CPU time of websockets in some programs and not in others: here, in none.
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "16777216", "MALLOC_TRIM_THRESHOLD_": "33554432"}
+# The thresholds are above the largest message: 16 MiB asked for anew each time are 4096 page faults.
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "134217728"}
 
 Message = str | bytes
 Receive = Callable[[Any], object]
@@ -29,6 +31,7 @@ class Adaptor:
 
     Attributes:
         loops: what it runs on.
+        requires: the module that it uses.
         packages: the distributions whose versions are told.
         environment: the variables that its process is started with.
         ours: whether it is cwschannel.
@@ -39,6 +42,7 @@ class Adaptor:
     """
 
     loops: ClassVar[tuple[str, ...]] = ("asyncio", "uvloop")
+    requires: ClassVar[str] = ""
     packages: ClassVar[tuple[str, ...]] = ()
     environment: ClassVar[dict[str, str]] = {}
     ours: ClassVar[bool] = False
@@ -53,11 +57,16 @@ class Adaptor:
 
     @classmethod
     def check(cls) -> str:
-        """Import what it needs and say what that is, if its version does not.
+        """Import what it needs, and say which kind of it that is, if there are several.
 
         Raises:
             Unavailable: it cannot take part.
         """
+        if cls.requires:
+            try:
+                import_module(cls.requires)
+            except ImportError as error:
+                raise Unavailable(f"{cls.requires} cannot be imported: {error}") from error
         return ""
 
     def judge(self) -> None:

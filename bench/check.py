@@ -1,10 +1,11 @@
 """``python -m bench.check BASE``: fails if cwschannel became slower than it was at that revision.
 
 Both are built alike, the base from ``git worktree``, each into a directory of its own, and measured in one run, in turns. A
-run has several generations of processes, because a process may be lucky in where its memory lies, and as much as it likes:
-each generation gives one ratio of present to base, from the lower quartiles of its rounds. The ratio of the run is their
-median. Its noise is what the generations differ by (their standard deviation, times 2, by the square root of how many they
-are: about the 95 % interval of their mean), and never less than ``FLOOR``. It fails where the ratio is more than 1 + noise.
+run has several generations of processes, because a process may be lucky in where its memory lies: each generation gives one
+ratio of present to base, from the lower quartiles of its rounds. The ratio of the run is their median. Its noise is what the
+generations differ by (twice their standard deviation, by the square root of how many they are: about the 95 % interval of
+their mean), and never less than ``FLOOR``. What is more than 1 + noise is measured once more, in new processes, because of a
+hundred comparisons some look bad by chance; what is so again, has become slower.
 
 ``--noise`` measures the base against itself, under the same rules: what it prints is what no change looks like.
 """
@@ -20,12 +21,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, stdev
+from typing import NamedTuple
 
+from .candidates import load
 from .field import Entrant, Field
-from .plan import KIB, Case
+from .plan import KIB, Case, joins
 from .stats import typical
 
-GENERATIONS, ROUNDS = 5, 6
+GENERATIONS, QUICK_GENERATIONS, ROUNDS = 5, 3, 6
 FLOOR = 0.03  # two builds of the same sources have differed by as much, whatever their rounds said
 ROOT = Path(__file__).parent.parent
 CASES = (
@@ -34,14 +37,26 @@ CASES = (
     *(Case("pipelined", what, side, KIB) for side in ("client", "server") for what in ("send", "receive")),
     *(Case("opening", "open", side, 32) for side in ("client", "server")),
 )
-CANDIDATES = ("cwschannel listen", "cwschannel for", "cwschannel recv", "cwschannel sync")
+SYNC = "cwschannel sync"
+CANDIDATES = ("cwschannel listen", "cwschannel for", "cwschannel recv", SYNC)
+
+
+class Contest(NamedTuple):
+    """What is compared."""
+
+    candidate: str
+    loop: str
+    case: Case
+
+    def __str__(self) -> str:
+        return f"{self.candidate}, {self.loop}: {self.case.group}, {self.case.kind}, {self.case.column}"
 
 
 @dataclass(frozen=True)
 class Change:
-    """What became of one candidate in one case: present divided by base, and by how much that may be wrong."""
+    """What became of it: present divided by base, and by how much that may be wrong."""
 
-    what: str
+    contest: Contest
     ratio: float
     noise: float
 
@@ -50,10 +65,10 @@ class Change:
         return self.ratio > 1 + self.noise
 
 
-def change(what: str, ratios: list[float]) -> Change:
+def change(contest: Contest, ratios: list[float]) -> Change:
     """Judge the ratios of the generations."""
     spread = 2 * stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else 0.0
-    return Change(what, median(ratios), max(FLOOR, spread))
+    return Change(contest, median(ratios), max(FLOOR, spread))
 
 
 def run(*command: str | Path, cwd: Path) -> None:
@@ -104,28 +119,32 @@ def copy(target: Path) -> Path:
     return target
 
 
-def measure(old: Path, new: Path, cases: list[Case], loops: list[str], generations: int, rounds: int) -> list[Change]:
+def measure(old: Path, new: Path, contests: list[Contest], generations: int) -> list[Change]:
     """Let both take turns, generation by generation."""
-    ratios: dict[str, list[float]] = {}
-    chosen = [
-        Entrant(name, loop, str(directory))
-        for directory in (old, new)
-        for name in CANDIDATES
-        for loop in (["blocking"] if name.endswith("sync") else loops)
-    ]
+    ratios: dict[Contest, list[float]] = {}
+    sides = dict.fromkeys((one.candidate, one.loop) for one in contests)
+    chosen = [Entrant(*side, str(directory)) for directory in (old, new) for side in sides]
     for generation in range(generations):
         print(f"generation {generation + 1} of {generations}", file=sys.stderr, flush=True)
-        with Field(chosen, rounds, seed=generation) as field:
-            for why in dict.fromkeys(f"{one.candidate}: {why}" for one, why in field.absent.items()):
-                print(why, file=sys.stderr)
-            for case in cases:
-                rows = {(row.entrant.candidate, row.entrant.loop, row.entrant.build): row for row in field.measure(case)}
-                for (name, loop, directory), row in rows.items():
-                    base = rows[name, loop, str(old)]
-                    if directory == str(new) and row.cpu and base.cpu:
-                        what = f"{name}, {loop}: {case.group}, {case.kind}, {case.column}"
-                        ratios.setdefault(what, []).append(typical(row.cpu) / typical(base.cpu))
-    return [change(what, found) for what, found in ratios.items()]
+        with Field(chosen, ROUNDS, seed=generation) as field:
+            for case in dict.fromkeys(one.case for one in contests):
+                rows = {row.entrant: row.cpu for row in field.measure(case)}
+                for candidate, loop in sides:
+                    contest = Contest(candidate, loop, case)
+                    base, present = (rows.get(Entrant(candidate, loop, str(directory))) for directory in (old, new))
+                    if contest in contests and base and present:
+                        ratios.setdefault(contest, []).append(typical(present) / typical(base))
+    return [change(contest, found) for contest, found in ratios.items()]
+
+
+def compare(old: Path, new: Path, contests: list[Contest], generations: int) -> list[Change]:
+    """Measure, and measure what looks worse once more: what counts then is the second time."""
+    changes = {one.contest: one for one in measure(old, new, contests, generations)}
+    suspects = [one.contest for one in changes.values() if one.is_worse]
+    if suspects:
+        print(f"once more: {'; '.join(map(str, suspects))}", file=sys.stderr)
+        changes |= {one.contest: one for one in measure(old, new, suspects, generations)}
+    return list(changes.values())
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -141,12 +160,23 @@ def main() -> int:
     options = arguments().parse_args()
     cases = [case for case in CASES if case.group == "roundtrip" and case.size == KIB] if options.quick else [*CASES]
     loops = options.loop or ["asyncio", "uvloop"]
+    contests = [
+        Contest(name, loop, case)
+        for case in cases
+        for name in CANDIDATES
+        for loop in (["blocking"] if name == SYNC else loops)
+        if joins(load()[name], case)
+    ]
     with builds(options.base, options.noise) as (old, new):
-        changes = measure(old, new, cases, loops, 3 if options.quick else GENERATIONS, ROUNDS)
+        changes = compare(old, new, contests, QUICK_GENERATIONS if options.quick else GENERATIONS)
     if not changes:
-        raise SystemExit("nothing could be compared")
+        raise SystemExit("nothing could be compared: neither build has compiled kernels")
     for one in sorted(changes, key=lambda one: one.ratio - one.noise, reverse=True):
-        print(f"{'WORSE' if one.is_worse else 'ok':6} {one.ratio:6.3f} ±{one.noise:.3f}  {one.what}")
+        print(f"{'WORSE' if one.is_worse else 'ok':6} {one.ratio:6.3f} ±{one.noise:.3f}  {one.contest}")
+    compared = {(one.contest.candidate, one.contest.loop) for one in changes}
+    for candidate, loop in dict.fromkeys((one.candidate, one.loop) for one in contests):
+        if (candidate, loop) not in compared:
+            print(f"-      {candidate}, {loop}: not in both of them")
     worse = sum(one.is_worse for one in changes)
     print(f"{worse} of {len(changes)} got worse than {options.base} by more than the noise")
     return int(worse > 0)

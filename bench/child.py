@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import sys
-import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ sys.path.append(str(Path(__file__).parent.parent))  # behind the installed packa
 
 from bench import candidates, lines, tls
 from bench.adaptor import Adaptor, Asynchronous, Blocking
+from bench.clock import Timed
 from bench.wire import Work
 
 Answer = dict[str, Any]
@@ -53,19 +53,19 @@ class AsynchronousChild(Child):
 
     async def do_run(self, count: int) -> Answer:
         gc.collect()
-        wall, cpu = time.perf_counter(), time.process_time()
-        await self._client.run(count)
-        return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+        with Timed() as timed:
+            await self._client.run(count)
+        return timed.answer
 
     async def do_open(self, uri: str, count: int, work: Answer) -> Answer:
         """Open and close connections, one after the other."""
         client = self.make_client(work, False)
         gc.collect()
-        wall, cpu = time.perf_counter(), time.process_time()
-        for _ in range(count):
-            await client.open(uri)
-            await client.close()
-        return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+        with Timed() as timed:
+            for _ in range(count):
+                await client.open(uri)
+                await client.close()
+        return timed.answer
 
     async def do_close(self) -> None:
         client, self._client = self._client, None
@@ -103,18 +103,18 @@ class BlockingChild(Child):
 
     def do_run(self, count: int) -> Answer:
         gc.collect()
-        wall, cpu = time.perf_counter(), time.process_time()
-        self._client.run(count)
-        return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+        with Timed() as timed:
+            self._client.run(count)
+        return timed.answer
 
     def do_open(self, uri: str, count: int, work: Answer) -> Answer:
         client = self.make_client(work, False)
         gc.collect()
-        wall, cpu = time.perf_counter(), time.process_time()
-        for _ in range(count):
-            client.open(uri)
-            client.close()
-        return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+        with Timed() as timed:
+            for _ in range(count):
+                client.open(uri)
+                client.close()
+        return timed.answer
 
     def do_close(self) -> None:
         client, self._client = self._client, None

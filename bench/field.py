@@ -22,7 +22,7 @@ from .plan import Case, joins
 from .processes import PEER_LOOP, Failed, Process, cores
 
 SAMPLE = 0.008  # seconds of the candidate's CPU time that one round takes, at least
-BUDGET = 3.0  # seconds that the rounds of one candidate in one case may take; the slow ones have fewer rounds, but 3
+BUDGET = 1.5  # seconds that the rounds of one candidate in one case may take; the slow ones have fewer rounds, but 3
 FEWEST = 3
 
 
@@ -140,6 +140,8 @@ class Field:
                     turn.guarded(turn.play)
         for turn in turns:
             turn.guarded(turn.close)
+        if not self.peer.is_alive:
+            raise RuntimeError("the peer ended, and without it nothing can be measured")
         return rows
 
     def exchange(self, entrant: Entrant, case: Case) -> Exchange:
@@ -168,6 +170,8 @@ class Turn:
             self._row.why = str(error)
             self._row.cpu.clear()
             self._row.wall.clear()
+            with contextlib.suppress(Unavailable, Failed):
+                self.close()
 
     def calibrate(self) -> None:
         """Find out how many exchanges take long enough, by CPU time, on which nothing else has much influence."""
@@ -192,8 +196,8 @@ class Turn:
         self._row.wall.append(times["wall"] / units)
 
     def close(self) -> None:
-        assert self._exchange
-        self._exchange.close()
+        if self._exchange is not None:
+            self._exchange.close()
 
 
 class Exchange:

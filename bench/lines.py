@@ -6,14 +6,14 @@ import asyncio
 import faulthandler
 import json
 import os
-import resource
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-LONGEST = 120  # seconds that one answer may take; then the process ends and shows where it was
+LONGEST = 100  # seconds that one answer may take
+STUCK = 120  # seconds after which a process that does not even notice that ends, and shows where it was
 
 Handle = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -24,6 +24,8 @@ class Unavailable(Exception):
 
 def prepare() -> Callable[[dict[str, Any]], None]:
     """Make ready for many connections. Returns what writes an answer; what libraries print goes to standard error."""
+    import resource  # which not every system has
+
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     answers = os.fdopen(os.dup(1), "w", buffering=1)
@@ -55,9 +57,10 @@ async def answer_lines(write: Callable[[dict[str, Any]], None], handle: Handle) 
     loop.add_reader(0, readable)
     while True:
         request = json.loads(await requests.get())
-        faulthandler.dump_traceback_later(LONGEST, exit=True)
+        faulthandler.dump_traceback_later(STUCK, exit=True)
         try:
-            result = await handle(request)
+            async with asyncio.timeout(LONGEST):
+                result = await handle(request)
         except Exception as error:  # the candidate's, which the others need not suffer from
             result = failure(error)
         faulthandler.cancel_dump_traceback_later()
@@ -69,7 +72,7 @@ def answer_lines_blocking(
 ) -> None:
     """The same without a loop."""
     for line in sys.stdin:
-        faulthandler.dump_traceback_later(LONGEST, exit=True)
+        faulthandler.dump_traceback_later(STUCK, exit=True)
         try:
             result = handle(json.loads(line))
         except Exception as error:
@@ -94,4 +97,4 @@ def run(loop: str, main: Callable[[], Awaitable[None]]) -> None:
 
 def resident() -> int:
     """Return how many bytes of this process are in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")

@@ -23,34 +23,27 @@ def measure(field: Field, row: Row) -> None:
     child = field.spawn(row.entrant, {})
     try:
         child.read()
-        row.value = grown(field, child, row.case) if row.case.what == "idle" else kept(field, child, row.case)
+        port = child.ask("serve", secure=False, work=asdict(row.case.work))["port"]
+        row.value = (grown if row.case.what == "idle" else kept)(field.peer, child, port, row.case)
+        field.peer.ask("close", id="memory")
     except (Unavailable, Failed) as error:
         row.why = str(error)
     finally:
         child.kill()
 
 
-def grown(field: Field, child: Process, case: Case) -> float:
+def grown(peer: Process, child: Process, port: int, case: Case) -> float:
     """Return the bytes by which the process grows with each idle connection."""
-    work = asdict(case.work)
-    port = child.ask("serve", secure=False, work=work)["port"]
-    try:
-        field.peer.ask("crowd", id="memory", port=port, count=FIRST, work=work)
-        before = child.ask("resident")["resident"]
-        field.peer.ask("crowd", id="memory", port=port, count=FIRST + case.count, work=work)
-        return float((child.ask("resident")["resident"] - before) / case.count)
-    finally:
-        field.peer.ask("close", id="memory")
+    crowd = {"id": "memory", "port": port, "work": asdict(case.work)}
+    peer.ask("crowd", count=FIRST, **crowd)
+    before = child.ask("resident")["resident"]
+    peer.ask("crowd", count=FIRST + case.count, **crowd)
+    return float((child.ask("resident")["resident"] - before) / case.count)
 
 
-def kept(field: Field, child: Process, case: Case) -> float:
+def kept(peer: Process, child: Process, port: int, case: Case) -> float:
     """Return the bytes by which the process is larger after one large message was echoed, its connection still open."""
-    work = asdict(case.work)
-    port = child.ask("serve", secure=False, work=work)["port"]
-    try:
-        field.peer.ask("connect", id="memory", port=port, secure=False, work=work)
-        before = child.ask("resident")["resident"]
-        field.peer.ask("run", id="memory", pid=child.pid, count=1)
-        return float(child.ask("resident")["resident"] - before)
-    finally:
-        field.peer.ask("close", id="memory")
+    peer.ask("connect", id="memory", port=port, secure=False, work=asdict(case.work))
+    before = child.ask("resident")["resident"]
+    peer.ask("run", id="memory", pid=child.pid, count=1)
+    return float(child.ask("resident")["resident"] - before)

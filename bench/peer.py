@@ -8,48 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).parent.parent))  # behind the installed package, which is what is measured
 
 from bench import lines, tls
+from bench.clock import Timed
 from bench.wire import ClientWire, ServerWire, Work
 
 ATONCE = 50  # connections that open at the same time, when many do
 
 
-def clock_of(pid: int) -> int:
-    """The id of the clock that counts a process's CPU time, user and system: see clock_getcpuclockid(3)."""
-    return (~pid << 3) | 2
-
-
-class Timed:
-    """Wall time, and another process's CPU time, of a ``with`` block."""
-
-    def __init__(self, pid: int) -> None:
-        self._clock = clock_of(pid)
-
-    def __enter__(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), time.clock_gettime(self._clock)
-
-    def __exit__(self, *_: object) -> None:
-        cpu = time.clock_gettime(self._clock) - self._cpu
-        self.answer = {"wall": time.perf_counter() - self._wall, "cpu": cpu}
-
-
 class Crowd:
     """Many connections to one server, of which the first sends and all receive."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, port: int) -> None:
         self.work = work
+        self.port = port
         self.members: list[Member] = []
 
-    async def grow(self, count: int, port: int) -> None:
+    async def grow(self, count: int) -> None:
         while len(self.members) < count:
             new = [Member(self) for _ in range(min(ATONCE, count - len(self.members)))]
-            await asyncio.gather(*(member.connect(port) for member in new))
+            await asyncio.gather(*(member.connect(self.port) for member in new))
             self.members += new
 
     async def run(self, trips: int) -> None:
@@ -108,24 +90,26 @@ class Peer:
         return await getattr(self, "do_" + request.pop("op"))(**request) or {}
 
     async def do_connect(self, id: str, port: int, secure: bool, work: dict[str, Any]) -> None:  # noqa: A002
+        await self.do_close(id)
         self._connections[id] = wire = ClientWire(Work(**work))
         await wire.connect(port, self._client_tls if secure else None)
 
     async def do_crowd(self, id: str, port: int, count: int, work: dict[str, Any]) -> None:  # noqa: A002
-        crowd = self._connections.setdefault(id, Crowd(Work(**work)))
-        assert isinstance(crowd, Crowd)
-        await crowd.grow(count, port)
+        """Connect so many, or as many more as are missing."""
+        crowd = self._connections.get(id)
+        if not isinstance(crowd, Crowd) or crowd.port != port:
+            await self.do_close(id)
+            self._connections[id] = crowd = Crowd(Work(**work), port)
+        await crowd.grow(count)
 
     async def do_run(self, id: str, pid: int, count: int) -> dict[str, Any]:  # noqa: A002
-        timed = Timed(pid)
-        with timed:
+        with Timed(pid) as timed:
             await self._connections[id].run(count)
         return timed.answer
 
     async def do_open(self, port: int, pid: int, count: int, work: dict[str, Any]) -> dict[str, Any]:
         """Open and close connections, one after the other."""
-        timed = Timed(pid)
-        with timed:
+        with Timed(pid) as timed:
             for _ in range(count):
                 wire = ClientWire(Work(**work))
                 await wire.connect(port)
@@ -135,7 +119,8 @@ class Peer:
     async def do_close(self, id: str) -> None:  # noqa: A002
         connection = self._connections.pop(id, None)
         if connection is not None:
-            await asyncio.wait_for(connection.close(), 10)
+            async with asyncio.timeout(10):
+                await connection.close()
 
 
 async def main(certificates: str, write: Any) -> None:

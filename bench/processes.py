@@ -37,6 +37,10 @@ class Process:
         self.pid = self._process.pid
         self.pin(core)
 
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
     def pin(self, core: int) -> None:
         os.sched_setaffinity(self.pid, {core})
 
@@ -62,7 +66,7 @@ class Process:
         return answer
 
     def ask(self, op: str, **arguments: Any) -> dict[str, Any]:
-        if self._process.poll() is not None:
+        if not self.is_alive:
             raise Failed("the process ended before")
         assert self._process.stdin
         self._process.stdin.write(json.dumps({"op": op, **arguments}) + "\n")

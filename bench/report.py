@@ -27,6 +27,7 @@ KERNEL_RATIOS = (
     ("pure", "websockets"),
 )
 UNITS = {"roundtrip": "a round trip", "pipelined": "a message", "fanout": "a delivery", "opening": "a connection"}
+RATED = ("fanout", "opening")
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,15 @@ def names(results: Results, cases: list[Case], loop: str) -> list[str]:
 
 def exchange_table(title: str, results: Results, cases: list[Case], loop: str) -> Table:
     note = f"us of CPU time {UNITS[cases[0].group]} / wall time / times the CPU time of the raw limit"
+    rated = [case for case in cases if case.group in RATED]
     rows = []
     for name in names(results, cases, loop):
         cells = [exchange_cell(results.get(case, loop, name), results.get(case, loop, raw(loop))) for case in cases]
-        rows.append([name, *cells])
+        rows.append([name, *cells, *(rate_cell(results.get(case, loop, name)) for case in rated)])
         if name in ours() and any(cells):
-            rows.append(["  CPU / best rival's", *(best_cell(results, case, loop, name) for case in cases)])
-    return Table(title, note, ["", *(case.column for case in cases)], rows)
+            compared = [best_cell(results, case, loop, name) for case in cases]
+            rows.append(["  CPU / best rival's", *compared, *("" for _ in rated)])
+    return Table(title, note, ["", *(case.column for case in cases), *("a second" for _ in rated)], rows)
 
 
 def exchange_cell(row: Row | None, limit: Row | None) -> str:
@@ -97,6 +100,11 @@ def exchange_cell(row: Row | None, limit: Row | None) -> str:
         return "-"
     ratio = f"{cpu_ratio(row, limit).value:.2f}" if limit is not None and limit.cpu else "-"
     return f"{microseconds(typical(row.cpu))} / {microseconds(typical(row.wall))} / {ratio}"
+
+
+def rate_cell(row: Row | None) -> str:
+    """Say how many there are in a second of wall time."""
+    return f"{1 / typical(row.wall):,.0f}" if row is not None and row.wall else "-"
 
 
 def best_cell(results: Results, case: Case, loop: str, name: str) -> str:
@@ -175,18 +183,22 @@ def machine(results: Results) -> Iterator[str]:
 
 
 def page(results: Results, markdown: bool = False) -> Iterator[str]:
-    """Return all of it, line by line."""
-    end = "" if not markdown else "  "
-    yield from (line + end for line in machine(results))
-    yield ""
-    for table in tables(results):
-        yield from table.markdown() if markdown else table.text()
+    """Return all of it, line by line: the verdicts last, where a terminal shows them, or first, on a page."""
     found = verdicts(results)
     if markdown:
+        yield from (line + "  " for line in machine(results))
+        yield ""
         yield from verdict_table(found).markdown()
-    else:
-        yield from verdict_lines(found)
-    yield from (f"{'- ' if markdown else ''}{line}" for line in absences(results))
+        for table in tables(results):
+            yield from table.markdown()
+        yield from (f"- {line}" for line in absences(results))
+        return
+    yield from machine(results)
+    yield ""
+    for table in tables(results):
+        yield from table.text()
+    yield from verdict_lines(found)
+    yield from absences(results)
 
 
 def verdict_lines(found: list[Verdict]) -> Iterator[str]:

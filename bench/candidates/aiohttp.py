@@ -6,23 +6,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from ..adaptor import LARGEST, ByAwait
-from ..lines import Unavailable
 
 
 class Aiohttp(ByAwait):
     """``await ws.send_bytes()`` and ``await ws.receive()``; servers receive with ``async for``."""
 
+    requires = "aiohttp"
     packages = ("aiohttp",)
     fans = True
     _session: Any = None
-
-    @classmethod
-    def check(cls) -> str:
-        try:
-            import aiohttp  # noqa: F401
-        except ImportError as error:
-            raise Unavailable("aiohttp is not installed") from error
-        return ""
 
     async def open(self, uri: str) -> None:
         import aiohttp
@@ -34,15 +26,9 @@ class Aiohttp(ByAwait):
         self.send = self._socket.send_str if self.work.text else self._socket.send_bytes
         self.recv = self._socket.receive
 
-    async def run(self, trips: int) -> None:
-        message, burst, answers = self.work.message(), range(self.work.take), range(self.work.give)
-        send, recv = self.send, self.recv
-        for _ in range(trips):
-            for _ in burst:
-                await send(message)
-            for _ in answers:
-                self.last = (await recv()).data
-        self.judge()
+    def judge(self) -> None:
+        self.last = self.last.data
+        super().judge()
 
     async def close(self) -> None:
         await self._socket.close()

@@ -12,17 +12,17 @@ OPTIONS: dict[str, Any] = {"ping_interval": None, "max_message_size": LARGEST}
 
 
 class Ours(Adaptor):
+    requires = "cwschannel"
     packages = ("cwschannel",)
     environment: ClassVar[dict[str, str]] = {"CWSCHANNEL_PURE": "0"}
     ours = True
 
     @classmethod
     def check(cls) -> str:
-        try:
-            import cwschannel
-            from cwschannel import kernels
-        except ImportError as error:
-            raise Unavailable(f"cwschannel cannot be imported: {error}") from error
+        super().check()
+        import cwschannel
+        from cwschannel import kernels
+
         if kernels.COMPILED is cls.pure:
             raise Unavailable(f"{cwschannel.__file__} does not load the {'pure' if cls.pure else 'compiled'} kernels")
         return "pure" if cls.pure else "compiled"
@@ -124,14 +124,7 @@ class Pure(Listen):
 class Sync(Ours, Blocking):
     """``cwschannel.sync``: ``channel.send()`` and ``channel.recv()``, in the calling thread."""
 
-    @classmethod
-    def check(cls) -> str:
-        what = super().check()
-        try:
-            import cwschannel.sync  # noqa: F401
-        except ImportError as error:
-            raise Unavailable(f"this cwschannel has no blocking side: {error}") from error
-        return what
+    requires = "cwschannel.sync"
 
     def open(self, uri: str) -> None:
         from cwschannel.sync import connect

@@ -6,21 +6,13 @@ import functools
 from typing import Any
 
 from ..adaptor import LARGEST, Adaptor, ByCallback
-from ..lines import Unavailable
 from .websockets import Websockets
 
 
 class FromPicows(Adaptor):
+    requires = "picows"
     packages = ("picows", "aiofastnet")
     fans = True
-
-    @classmethod
-    def check(cls) -> str:
-        try:
-            import picows  # noqa: F401
-        except ImportError as error:
-            raise Unavailable("picows is not installed") from error
-        return ""
 
 
 class Picows(FromPicows, ByCallback):
@@ -114,8 +106,8 @@ class Picows(FromPicows, ByCallback):
 class PicowsWebsockets(FromPicows, Websockets):
     """``picows.websockets``."""
 
+    requires = "picows.websockets"
     packages = ("picows", "aiofastnet")
-    modules = ("picows.websockets",) * 3
 
 
 CANDIDATES = {"picows": Picows, "picows.websockets": PicowsWebsockets}

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from ..adaptor import Blocking
-from ..lines import Unavailable
 
 
 class WebsocketClient(Blocking):
     """``ws.send_binary()`` or ``ws.send()``, and ``ws.recv()``."""
 
+    requires = "websocket"
     packages = ("websocket-client",)
-
-    @classmethod
-    def check(cls) -> str:
-        try:
-            import websocket  # noqa: F401
-        except ImportError as error:
-            raise Unavailable("websocket-client is not installed") from error
-        return ""
 
     def open(self, uri: str) -> None:
         import websocket

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any
 
 from ..adaptor import LARGEST, Blocking, ByAwait
-from ..lines import Unavailable
 
 OPTIONS: dict[str, Any] = {"compression": None, "ping_interval": None, "max_size": LARGEST}
 
@@ -15,23 +14,18 @@ OPTIONS: dict[str, Any] = {"compression": None, "ping_interval": None, "max_size
 class Websockets(ByAwait):
     """``await connection.send()`` and ``await connection.recv()``; servers receive with ``async for``."""
 
+    requires = "websockets"
     packages = ("websockets",)
     fans = True
-    modules: ClassVar = ("websockets.asyncio.client", "websockets.asyncio.server", "websockets.asyncio.server")
-    """Where ``connect``, ``serve`` and ``broadcast`` are."""
 
     @classmethod
     def check(cls) -> str:
         if cls.pure:
             sys.modules["websockets.speedups"] = None  # type: ignore[assignment]
-        try:
-            import_module(cls.modules[0])
-        except ImportError as error:
-            raise Unavailable("websockets is not installed") from error
-        return ""
+        return super().check()
 
     async def open(self, uri: str) -> None:
-        connect = import_module(self.modules[0]).connect
+        connect = import_module(self.requires).connect
         self._connection = await connect(uri, ssl=self.tls, proxy=None, **OPTIONS)
         self.send, self.recv = self._connection.send, self._connection.recv
 
@@ -39,7 +33,7 @@ class Websockets(ByAwait):
         await self._connection.close()
 
     async def serve(self) -> int:
-        serve = import_module(self.modules[1]).serve
+        serve = import_module(self.requires).serve
 
         async def handle(connection: Any) -> None:
             await self.answer(connection, connection.send)
@@ -48,7 +42,7 @@ class Websockets(ByAwait):
         return next(iter(self._server.sockets)).getsockname()[1]  # type: ignore[no-any-return]
 
     def broadcast(self, message: Any) -> None:
-        import_module(self.modules[2]).broadcast(self._server.connections, message)
+        import_module(self.requires).broadcast(self._server.connections, message)
 
 
 class Pure(Websockets):
@@ -59,15 +53,8 @@ class Pure(Websockets):
 class Sync(Blocking):
     """``websockets.sync``, which has a thread for each connection."""
 
+    requires = "websockets.sync.client"
     packages = ("websockets",)
-
-    @classmethod
-    def check(cls) -> str:
-        try:
-            import websockets.sync.client  # noqa: F401
-        except ImportError as error:
-            raise Unavailable("websockets is not installed") from error
-        return ""
 
     def open(self, uri: str) -> None:
         from websockets.sync.client import connect

@@ -8,22 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ..adaptor import ByCallback
-from ..lines import Unavailable
 
 
 class Wsproto(ByCallback):
     """Events in, bytes out. Messages that come in pieces are put together, as the application has to."""
 
+    requires = "wsproto"
     packages = ("wsproto", "h11")
     fans = True
-
-    @classmethod
-    def check(cls) -> str:
-        try:
-            import wsproto  # noqa: F401
-        except ImportError as error:
-            raise Unavailable("wsproto is not installed") from error
-        return ""
 
     async def open(self, uri: str) -> None:
         from wsproto import ConnectionType
