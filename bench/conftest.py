@@ -11,6 +11,8 @@ import cwschannel
 
 from .report import KERNELS, kernel_tables
 
+QUICK = pytest.mark.benchmark(max_time=0.05, min_rounds=10, warmup=True, warmup_iterations=100)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kernels-json", type=Path, help="where to write the kernels' figures")
@@ -28,7 +30,7 @@ def pytest_report_header() -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--kernels-quick"):
         for item in items:
-            item.add_marker(pytest.mark.benchmark(max_time=0.05, min_rounds=5), append=False)
+            item.add_marker(QUICK, append=False)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
