@@ -1,4 +1,4 @@
-"""Resident memory: of idle connections, and after a large message."""
+"""Resident memory: of idle connections, and after a large message, with the allocator as it comes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from .field import Field, Row
 
 FIRST = 100  # connections that are there before it is counted: what a library sets up once is no connection's
-# Idle connections are asked for with the allocator as it comes, for that is what a program has.
 
 
 def measure(field: Field, row: Row) -> None:
