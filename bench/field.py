@@ -19,7 +19,7 @@ from .adaptor import ALLOCATOR, Adaptor
 from .candidates import load
 from .lines import Unavailable
 from .plan import Case, joins
-from .processes import PEER_LOOP, Failed, Process, cores
+from .processes import PEER_LOOP, Failed, Process, cores, most_connections
 
 SAMPLE = 0.008  # seconds of the candidate's CPU time that one round takes, at least
 BUDGET = 1.5  # seconds that the rounds of one candidate in one case may take; the slow ones have fewer rounds, but 3
@@ -124,6 +124,8 @@ class Field:
         why = self.why_no_tls if case.tls else ""
         if case.cores == 2 and self._other is None:
             why = "this process may use one core only"
+        if case.count > most_connections():
+            why = f"the limit of open files allows {most_connections():,} connections"
         for row in rows:
             row.why = row.why or why
         if case.group == "memory":

@@ -15,6 +15,7 @@ from .lines import Unavailable
 
 HERE = Path(__file__).parent
 PEER_LOOP = "uvloop" if importlib.util.find_spec("uvloop") else "asyncio"
+RESERVED = 200  # files that a process has open besides
 
 
 class Failed(Exception):
@@ -82,3 +83,11 @@ def cores() -> tuple[int, int | None]:
     """Return the core that is measured on, and another one, if there is one."""
     allowed = sorted(os.sched_getaffinity(0), reverse=True)
     return allowed[0], allowed[1] if len(allowed) > 1 else None
+
+
+def most_connections() -> int:
+    """Return how many connections a process can have: each child raises its limit of open files as far as it may."""
+    import resource  # which not every system has
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard - RESERVED
