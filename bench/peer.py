@@ -1,124 +1,134 @@
-"""The other end of every exchange: a WebSocket server that is the same for all candidates, and does as little as it can.
+"""The other end of every exchange, the same for all candidates, which does as little as it can: see wire.py.
 
-It neither unmasks nor keeps what it receives. For every ``take`` messages it sends ``give`` messages, as long as the last
-one it took, which it has built before. ``GET /TAKE/GIVE`` says how many. It knows neither control frames nor extensions.
-
-``python bench/peer.py LOOP SECONDS`` prints the port, and runs until its standard input ends or the seconds are over.
+``python bench/peer.py LOOP CERTIFICATES`` listens as a server, plain and with TLS, and is told on standard input what to do
+as a client. Pure Python is enough for it: its time is not the candidate's, and it allocates nothing per message.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import functools
-import hashlib
-import os
-import re
-import struct
 import sys
-import threading
+from pathlib import Path
+from typing import Any
 
-GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n"
+sys.path.append(str(Path(__file__).parent.parent))  # behind the installed package, which is what is measured
 
+from bench import lines, tls
+from bench.clock import Timed
+from bench.wire import ClientWire, ServerWire, Work
 
-@functools.cache
-def binary_frames(size: int, count: int) -> bytes:
-    """Return ``count`` unmasked binary messages."""
-    if size < 126:
-        header = bytes((0x82, size))
-    elif size < 65536:
-        header = struct.pack("!BBH", 0x82, 126, size)
-    else:
-        header = struct.pack("!BBQ", 0x82, 127, size)
-    return (header + bytes(size)) * count
+ATONCE = 50  # connections that open at the same time, when many do
 
 
-class Peer(asyncio.BufferedProtocol):
-    """One connection."""
+class Crowd:
+    """Many connections to one server, of which the first sends and all receive."""
 
-    def __init__(self) -> None:
-        self.buffer = bytearray(262144)
-        self.view = memoryview(self.buffer)
-        self.kept = 0  # bytes at the start of the buffer: a header that did not come whole
-        self.missing = 0  # bytes of the payload that did not come whole
-        self.size = 0  # of the message received last
-        self.taken = 0
-        self.take = self.give = 0
+    def __init__(self, work: Work, port: int) -> None:
+        self.work = work
+        self.port = port
+        self.members: list[Member] = []
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
+    async def grow(self, count: int) -> None:
+        while len(self.members) < count:
+            new = [Member(self) for _ in range(min(ATONCE, count - len(self.members)))]
+            await asyncio.gather(*(member.connect(self.port) for member in new))
+            self.members += new
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self.view[self.kept :] if self.kept else self.view
+    async def run(self, trips: int) -> None:
+        self.trips = trips
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.send()
+        await self.done
 
-    def buffer_updated(self, nbytes: int) -> None:
-        end = self.kept + nbytes
-        self.kept = 0
-        if not self.take:
-            self.open(bytes(self.view[:end]))
-            return
-        position = self.missing
-        if position > end:
-            self.missing -= end
-            return
-        if position:
-            self.missing = 0
-            self.taken += 1
-        buffer = self.buffer
-        while end - position >= 6:
-            size = buffer[position + 1] & 0x7F
-            header = 6
-            if size >= 126:
-                header = 8 if size == 126 else 14
-                if end - position < header:
-                    break
-                size = int.from_bytes(buffer[position + 2 : position + header - 4])
-            self.size = size
-            position += header + size
-            if position > end:
-                self.missing = position - end
-                break
-            self.taken += 1
-        if position < end:
-            self.kept = end - position
-            buffer[: self.kept] = buffer[position:end]
-        if self.taken >= self.take:
-            answers, self.taken = divmod(self.taken, self.take)
-            self.transport.write(binary_frames(self.size, self.give * answers))
+    def send(self) -> None:
+        self.missing = len(self.members)
+        self.members[0].transport.write(self.members[0].burst)
 
-    def open(self, request: bytes) -> None:
-        """Answer the opening handshake, if the request is there."""
-        self.kept = len(request)
-        if not request.endswith(b"\r\n\r\n"):
-            return
-        self.kept = 0
-        path = re.match(rb"GET /(\d+)/(\d+) ", request)
-        key = re.search(rb"sec-websocket-key: *(\S+)", request, re.IGNORECASE)
-        assert path
-        assert key
-        self.take, self.give = int(path[1]), int(path[2])
-        self.transport.write(ANSWER % base64.b64encode(hashlib.sha1(key[1] + GUID).digest()))
+    def received(self) -> None:
+        self.missing -= 1
+        if not self.missing:
+            self.trips -= 1
+            if self.trips:
+                self.send()
+            else:
+                self.done.set_result(None)
+
+    async def close(self) -> None:
+        for member in self.members:
+            member.transport.abort()
+        await asyncio.gather(*(member.lost for member in self.members))
 
 
-def exit_with_parent() -> None:
-    """End when whoever started us closes our standard input, or ends."""
-    sys.stdin.read()
-    os._exit(0)
+class Member(ClientWire):
+    def __init__(self, crowd: Crowd) -> None:
+        super().__init__(crowd.work)
+        self.crowd = crowd
+
+    def complete(self) -> None:
+        self.crowd.received()
 
 
-async def main(seconds: float) -> None:
-    server = await asyncio.get_running_loop().create_server(Peer, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    threading.Thread(target=exit_with_parent, daemon=True).start()
-    await asyncio.sleep(seconds)
+class Peer:
+    """What it can be asked for. ``id`` names one of its connections, or crowds of them."""
+
+    def __init__(self, certificates: str) -> None:
+        self._certificates = certificates
+        self._client_tls = tls.client_context(certificates) if certificates else None
+        self._connections: dict[str, ClientWire | Crowd] = {}
+
+    async def listen(self) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(ServerWire, "127.0.0.1", 0, backlog=1024)
+        ports = {"port": self._server.sockets[0].getsockname()[1]}
+        if self._certificates:
+            context = tls.server_context(self._certificates)
+            self._secure = await loop.create_server(ServerWire, "127.0.0.1", 0, ssl=context)
+            ports["secure"] = self._secure.sockets[0].getsockname()[1]
+        return ports
+
+    async def handle(self, request: dict[str, Any]) -> dict[str, Any]:
+        return await getattr(self, "do_" + request.pop("op"))(**request) or {}
+
+    async def do_connect(self, id: str, port: int, secure: bool, work: dict[str, Any]) -> None:  # noqa: A002
+        await self.do_close(id)
+        self._connections[id] = wire = ClientWire(Work(**work))
+        await wire.connect(port, self._client_tls if secure else None)
+
+    async def do_crowd(self, id: str, port: int, count: int, work: dict[str, Any]) -> None:  # noqa: A002
+        """Connect so many, or as many more as are missing."""
+        crowd = self._connections.get(id)
+        if not isinstance(crowd, Crowd) or crowd.port != port:
+            await self.do_close(id)
+            self._connections[id] = crowd = Crowd(Work(**work), port)
+        await crowd.grow(count)
+
+    async def do_run(self, id: str, pid: int, count: int) -> dict[str, Any]:  # noqa: A002
+        with Timed(pid) as timed:
+            await self._connections[id].run(count)
+        return timed.answer
+
+    async def do_open(self, port: int, pid: int, count: int, work: dict[str, Any]) -> dict[str, Any]:
+        """Open and close connections, one after the other."""
+        with Timed(pid) as timed:
+            for _ in range(count):
+                wire = ClientWire(Work(**work))
+                await wire.connect(port)
+                await wire.close()
+        return timed.answer
+
+    async def do_close(self, id: str) -> None:  # noqa: A002
+        connection = self._connections.pop(id, None)
+        if connection is not None:
+            async with asyncio.timeout(10):
+                await connection.close()
+
+
+async def main(certificates: str, write: Any) -> None:
+    peer = Peer(certificates)
+    write(await peer.listen())
+    await lines.answer_lines(write, peer.handle)
 
 
 if __name__ == "__main__":
-    factory = None
-    if sys.argv[1] == "uvloop":
-        import uvloop
-
-        factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(main(float(sys.argv[2])))
+    writer = lines.prepare()
+    lines.run(sys.argv[1], lambda: main(sys.argv[2], writer))

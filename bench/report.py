@@ -1,24 +1,23 @@
-"""The tables that are printed at the end, and what they must show."""
+"""The tables: what was measured, and what became of the targets; as text and as Markdown."""
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 
-from .echo import LOOPS, Key, Pattern, Sample
+from .plan import KIB, TITLES, Case
+from .results import KernelFigures, Results, cpu_ratio, ours, raw, rivals
+from .stats import typical
+from .targets import MISSED, Verdict, verdicts
 
-EchoResults = dict[Pattern, dict[Key, Sample]]
-KernelResults = dict[str, dict[str, dict[str, float]]]
-"""Group, case, candidate: seconds."""
+if TYPE_CHECKING:
+    from .field import Row
 
-ECHO = pytest.StashKey[EchoResults]()
-KERNELS = pytest.StashKey[KernelResults]()
+KERNELS = pytest.StashKey[KernelFigures]()
 
-RIVALS = ("websockets", "picows", "raw")
 # Whose time is divided by whose.
 KERNEL_RATIOS = (
     ("compiled", "websockets"),
@@ -27,70 +26,193 @@ KERNEL_RATIOS = (
     ("pure", "websockets pure"),
     ("pure", "websockets"),
 )
-LARGEST = 2**20
-# Ours, whose CPU time for an echo it is compared with, how much of that it may take, and up to which size. Pure Python masks
-# 60 times slower than C, and in large messages masking is all there is: there, pure is compared with pure.
-ALLOWED = (
-    ("cwschannel listen", "websockets", 1.0, LARGEST),
-    ("cwschannel recv", "websockets", 1.0, LARGEST),
-    ("cwschannel listen, pure", "websockets", 2.0, 1024),
-    ("cwschannel listen, pure", "websockets, pure", 1.0, LARGEST),
-)
+UNITS = {"roundtrip": "a round trip", "pipelined": "a message", "fanout": "a delivery", "opening": "a connection"}
+RATED = ("fanout", "opening")
 
 
-def machine() -> str:
-    packages = []
-    for name in ("picows", "aiofastnet", "websockets", "aiohttp", "uvloop"):
-        try:
-            packages.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            packages.append(f"no {name}")
-    return f"{platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} cores; {', '.join(packages)}"
+@dataclass(frozen=True)
+class Table:
+    """A title, what the cells are, and the cells; the first column holds names."""
+
+    title: str
+    note: str
+    heads: list[str]
+    rows: list[list[str]]
+
+    def text(self) -> Iterator[str]:
+        widths = [max(map(len, column)) for column in zip(self.heads, *self.rows, strict=True)]
+        yield f"{self.title}: {self.note}"
+        for row in (self.heads, *self.rows):
+            _, *cells = (f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+            yield "  ".join((f"{row[0]:{widths[0]}}", *cells)).rstrip()
+        yield ""
+
+    def markdown(self) -> Iterator[str]:
+        yield f"**{self.title}**: {self.note}"
+        yield ""
+        yield "| " + " | ".join(self.heads) + " |"
+        yield "|---|" + "---:|" * (len(self.heads) - 1)
+        for row in self.rows:
+            yield "| " + " | ".join(row) + " |"
+        yield ""
 
 
-def kernel_tables(results: KernelResults) -> Iterator[str]:
+def tables(results: Results) -> Iterator[Table]:
+    """Return the tables of all groups: one for each kind of exchange and each loop."""
+    kinds: dict[tuple[str, str], list[Case]] = {}
+    for case in results.cases():
+        kind = "" if case.group in ("memory", "opening") else case.kind
+        if case.group == "opening":
+            kind = case.side
+        kinds.setdefault((case.group, kind), []).append(case)
+    for (group, kind), cases in kinds.items():
+        for loop in dict.fromkeys(row.entrant.loop for case in cases for row in results.of(case)):
+            title = ", ".join(filter(None, (TITLES[group], kind, loop)))
+            if group == "memory":
+                yield memory_table(title, results, cases, loop)
+            else:
+                yield exchange_table(title, results, cases, loop)
+    yield from kernel_tables(results.kernels)
+
+
+def names(results: Results, cases: list[Case], loop: str) -> list[str]:
+    rows = [row for case in cases for row in results.of(case) if row.entrant.loop == loop]
+    return list(dict.fromkeys(row.entrant.candidate for row in rows))
+
+
+def exchange_table(title: str, results: Results, cases: list[Case], loop: str) -> Table:
+    note = f"us of CPU time {UNITS[cases[0].group]} / wall time / times the CPU time of the raw limit"
+    rated = [case for case in cases if case.group in RATED]
+    rows = []
+    for name in names(results, cases, loop):
+        cells = [exchange_cell(results.get(case, loop, name), results.get(case, loop, raw(loop))) for case in cases]
+        rows.append([name, *cells, *(rate_cell(results.get(case, loop, name)) for case in rated)])
+        if name in ours() and any(cells):
+            compared = [best_cell(results, case, loop, name) for case in cases]
+            rows.append(["  CPU / best rival's", *compared, *("" for _ in rated)])
+    return Table(title, note, ["", *(case.column for case in cases), *("a second" for _ in rated)], rows)
+
+
+def exchange_cell(row: Row | None, limit: Row | None) -> str:
+    if row is None:
+        return ""
+    if not row.cpu:
+        return "-"
+    ratio = f"{cpu_ratio(row, limit).value:.2f}" if limit is not None and limit.cpu else "-"
+    return f"{microseconds(typical(row.cpu))} / {microseconds(typical(row.wall))} / {ratio}"
+
+
+def rate_cell(row: Row | None) -> str:
+    """Say how many there are in a second of wall time."""
+    return f"{1 / typical(row.wall):,.0f}" if row is not None and row.wall else "-"
+
+
+def best_cell(results: Results, case: Case, loop: str, name: str) -> str:
+    row, best = results.get(case, loop, name), results.best(case, loop, rivals())
+    if row is None or not row.cpu or best is None:
+        return ""
+    return f"{cpu_ratio(row, best)} {best.entrant.candidate}"
+
+
+def microseconds(seconds: float) -> str:
+    value = seconds * 1e6
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def memory_table(title: str, results: Results, cases: list[Case], loop: str) -> Table:
+    note = "KiB for each idle connection; KiB kept after a message of 16 MiB was echoed"
+    rows = []
+    for name in names(results, cases, loop):
+        found = [results.get(case, loop, name) for case in cases]
+        cells = [f"{row.value / KIB:,.1f}" if row is not None and row.value is not None else "-" for row in found]
+        rows.append([name, *cells])
+    return Table(title, note, ["", *(case.column for case in cases)], rows)
+
+
+def kernel_tables(results: KernelFigures) -> Iterator[Table]:
     for group, cases in results.items():
-        names = list(dict.fromkeys(name for case in cases.values() for name in case))
-        ratios = [(ours, other) for ours, other in KERNEL_RATIOS if ours in names and other in names]
-        yield ""
-        yield f"{group}: ns a call, the fastest round"
-        heads = [*names, *(f"{ours}/{other}" for ours, other in ratios)]
-        yield f"{'':20}" + "".join(f"  {head:>10}" for head in heads)
+        found = list(dict.fromkeys(name for case in cases.values() for name in case))
+        ratios = [(ours, other) for ours, other in KERNEL_RATIOS if ours in found and other in found]
+        heads = ["", *found, *(f"{ours} / {other}" for ours, other in ratios)]
+        rows = []
         for case, figures in cases.items():
-            cells = [f"{figures[name] * 1e9:,.0f}" if name in figures else "" for name in names]
-            cells += [_ratio(figures, ours, other) for ours, other in ratios]
-            yield f"{case:20}" + "".join(f"  {cell:>{max(10, len(head))}}" for head, cell in zip(heads, cells, strict=True))
+            cells = [f"{figures[name] * 1e9:,.0f}" if name in figures else "" for name in found]
+            cells += [
+                f"{figures[ours] / figures[other]:.2f}" if ours in figures and other in figures else ""
+                for ours, other in ratios
+            ]
+            rows.append([case, *cells])
+        yield Table(f"Kernels, {group}", "ns a call, the fastest round", heads, rows)
 
 
-def _ratio(figures: dict[str, float], ours: str, other: str) -> str:
-    return f"{figures[ours] / figures[other]:.2f}" if ours in figures and other in figures else ""
+def verdict_table(found: list[Verdict]) -> Table:
+    rows = []
+    for verdict in found:
+        missed = [finding for finding in verdict.findings if finding.state == MISSED]
+        good = f"{len(verdict.findings) - len(missed)} of {len(verdict.findings)}" if verdict.findings else "-"
+        rows.append([verdict.text, verdict.bound, good, verdict.state, detail(verdict)])
+    return Table("Targets", "how many figures keep to it, and which do not", ["", "target", "kept", "verdict", ""], rows)
 
 
-def echo_tables(results: EchoResults) -> Iterator[str]:
-    for pattern, figures in results.items():
+def detail(verdict: Verdict) -> str:
+    """Say what missed, or how near the nearest came."""
+    if not verdict.findings:
+        return verdict.why
+    missed = [finding for finding in verdict.findings if finding.state == MISSED]
+    if missed:
+        return "; ".join(f"{finding.figure} {finding.where}" for finding in missed)
+    figures = sorted(float(finding.figure.split()[0]) for finding in verdict.findings)
+    return f"{figures[0]:g} to {figures[-1]:g}" if len(figures) > 1 else f"{figures[0]:g}"
+
+
+def absences(results: Results) -> Iterator[str]:
+    """Say who did not take part, in what, and why."""
+    whys: dict[tuple[str, str], list[str]] = {}
+    for row in results.rows:
+        if row.why:
+            whys.setdefault((row.entrant.candidate, row.why), []).append(row.case.group)
+    for (name, why), groups in whys.items():
+        yield f"{name} did not take part in {', '.join(dict.fromkeys(groups))}: {why}"
+
+
+def machine(results: Results) -> Iterator[str]:
+    about = results.about
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    yield f"{about['when']}; {about['python']}; {about['system']}; {about['processor']}, {about['cores']} cores"
+    yield f"load {' '.join(map(str, about['load']))} at the start; {about['mode']}, {about['rounds']} rounds; {versions}"
+
+
+def page(results: Results, markdown: bool = False) -> Iterator[str]:
+    """Return all of it, line by line: the verdicts last, where a terminal shows them, or first, on a page."""
+    found = verdicts(results)
+    if markdown:
+        yield from (line + "  " for line in machine(results))
         yield ""
-        yield f"{pattern.name}: us a message, lower quartiles: the client's CPU time; wall time, peer on the same core"
-        yield f"{'':36}{'CPU':>9}{'wall':>9}" + "".join(f"{'CPU/' + rival:>16}" for rival in RIVALS)
-        for key, sample in figures.items():
-            ratios = [figures.get(Key(key.loop, rival)) for rival in RIVALS]
-            cells = [f"{sample.cpu / other.cpu:16.2f}" if other else " " * 16 for other in ratios]
-            times = f"{sample.cpu * 1e6:9.2f}{sample.wall * 1e6:9.2f}"
-            yield f"{key.loop:9}{key.candidate:27}{times}" + "".join(cells)
+        yield from verdict_table(found).markdown()
+        for table in tables(results):
+            yield from table.markdown()
+        yield from (f"- {line}" for line in absences(results))
+        return
+    yield from machine(results)
+    yield ""
+    for table in tables(results):
+        yield from table.text()
+    yield from verdict_lines(found)
+    yield from absences(results)
 
 
-def verdicts(results: EchoResults) -> list[tuple[bool, str]]:
-    """Return, for each thing that must hold, whether it does, and it in words."""
-    found = []
-    echoes = {pattern: figures for pattern, figures in results.items() if pattern.name.startswith("echo")}
-    for ours, rival, allowed, largest in ALLOWED:
-        ratios = []
-        for pattern, figures in echoes.items():
-            for loop in LOOPS if pattern.size <= largest else ():
-                sample, other = figures.get(Key(loop, ours)), figures.get(Key(loop, rival))
-                if sample and other:
-                    ratios.append((sample.cpu / other.cpu, f"{pattern.name}, {loop}"))
-        if ratios:
-            worst, where = max(ratios)
-            text = f"{ours}: at most {worst:.2f} of the CPU time of {rival} ({where}); allowed is {allowed:g}"
-            found.append((worst <= allowed, text))
-    return found
+def verdict_lines(found: list[Verdict]) -> Iterator[str]:
+    """Return the targets as text, with what missed beneath each."""
+    yield "Targets: how many figures keep to it"
+    width = max(len(verdict.text) for verdict in found)
+    for verdict in found:
+        missed = [finding for finding in verdict.findings if finding.state == MISSED]
+        good = f"{len(verdict.findings) - len(missed)} of {len(verdict.findings)}" if verdict.findings else ""
+        says = "" if missed else detail(verdict)
+        yield f"{verdict.text:{width}}  {verdict.bound:>11}  {good:>8}  {verdict.state:20}  {says}".rstrip()
+        for finding in missed:
+            yield f"    {finding.figure:>14}  {finding.where}"
+    counts = {state: sum(one.state == state for one in found) for state in dict.fromkeys(one.state for one in found)}
+    yield ""
+    yield ", ".join(f"{count} {state}" for state, count in counts.items())
+    yield ""
