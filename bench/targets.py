@@ -200,6 +200,7 @@ def anything(_: str) -> bool:
 
 
 LISTEN, FOR, RECV, SYNC = "cwschannel listen", "cwschannel for", "cwschannel recv", "cwschannel sync"
+BARE = "cwschannel bare"
 KEEPS = 1024  # KiB that may remain of a message of 16 MiB
 
 TARGETS: tuple[Target, ...] = (
@@ -211,6 +212,9 @@ TARGETS: tuple[Target, ...] = (
     Exchanged("round trip, recv / websockets", RECV, ("websockets",), 0.5, echo()),
     Exchanged("round trip, listen / bare protocol, up to 8 KiB", LISTEN, RAW, 1.15, echo(0, 8 * KIB)),
     Exchanged("round trip, listen / bare protocol, 64 KiB", LISTEN, RAW, 1.25, echo(64 * KIB, 64 * KIB)),
+    Exchanged("round trip, listen / our bare protocol", LISTEN, (BARE,), 1.1, echo(), forgiving=True),
+    Exchanged("round trip, async for / our bare protocol", FOR, (BARE,), 1.1, echo(), forgiving=True),
+    Exchanged("round trip, over a channel of bytes / our bare protocol", "cwschannel bytes", (BARE,), 2.0, echo()),
     Exchanged("pipelined sending / best rival, 32 B", LISTEN, BEST, 0.10, burst("send", "client", 32)),
     Exchanged("pipelined sending / best rival, 1 KiB", LISTEN, BEST, 0.20, burst("send", "client", KIB)),
     Exchanged("pipelined echo, server / best rival, 32 B", LISTEN, BEST, 0.10, burst("echo", "server", 32)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from typing import Any, ClassVar
 
@@ -115,6 +116,61 @@ class Recv(Ours, ByAwait):
         await self._channel.sink.close(1000)
 
 
+class Bare(Ours, ByCallback, asyncio.BufferedProtocol):
+    """The asyncio protocol under ``IOWebSocketChannel``, reduced to what it needs: no stream, sink, bounds, timers.
+
+    What the channel costs above it is what its users pay for being a ``StreamChannel``.
+    """
+
+    server = False
+
+    async def open(self, uri: str) -> None:
+        import cwschannel
+        from cwschannel.channels.io_protocol import read_buffer
+        from cwschannel.protocol.connection import Connection, ConnectionOptions
+
+        self._channel = await cwschannel.connect(uri, **open_options(self))
+        self._transport: Any = self._channel._io._transport
+        options = ConnectionOptions(ping_interval=None, max_message_size=LARGEST)
+        self._connection = Connection(read_buffer(), client_side=True, options=options)
+        self.get_buffer = self._connection.get_buffer  # type: ignore[method-assign,assignment]
+        self._transport.set_protocol(self)
+
+    def add(self, message: Any) -> None:  # type: ignore[override]
+        self._transport.write(self._connection.send_message(message))
+
+    def buffer_updated(self, nbytes: int) -> None:
+        connection = self._connection
+        data = connection.received(nbytes)
+        if data:
+            self._transport.write(data)
+        messages, connection.messages = connection.messages, []
+        for message in messages:
+            self.received(message)
+
+    async def close(self) -> None:
+        self._transport.set_protocol(self._channel._io)
+        await self._channel.sink.close(1000)
+
+
+class Bytes(Ours, ByCallback):
+    """``WebSocketChannel`` over a channel of bytes, which is one over the connection's transport."""
+
+    server = False
+
+    async def open(self, uri: str) -> None:
+        import cwschannel
+
+        opened = await cwschannel.connect(uri, **open_options(self))
+        bytes_below = cwschannel.byte_channels.from_transport(opened._io._transport)  # type: ignore[arg-type]
+        self._channel = cwschannel.WebSocketChannel(bytes_below, server_side=False, **OPTIONS)
+        self._channel.stream.listen(self.received)
+        self.add = self._channel.sink.add
+
+    async def close(self) -> None:
+        await self._channel.sink.close(1000)
+
+
 class Pure(Listen):
     environment: ClassVar[dict[str, str]] = {"CWSCHANNEL_PURE": "1"}
     pure = True
@@ -157,6 +213,8 @@ CANDIDATES = {
     "cwschannel listen": Listen,
     "cwschannel for": For,
     "cwschannel recv": Recv,
+    "cwschannel bare": Bare,
+    "cwschannel bytes": Bytes,
     "cwschannel listen, pure": Pure,
     "cwschannel sync": Sync,
 }

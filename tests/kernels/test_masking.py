@@ -189,7 +189,9 @@ def test_a_key_of_another_size_is_refused(kernels: Kernels, function: str, key: 
 
 
 @pytest.mark.parametrize("function", ["mask", "mask_in_place"])
-@pytest.mark.parametrize("key", [bytearray(4), memoryview(b"abcd"), "abcd", 4, None, [1, 2, 3, 4]], ids=lambda key: type(key).__name__)
+@pytest.mark.parametrize(
+    "key", [bytearray(4), memoryview(b"abcd"), "abcd", 4, None, [1, 2, 3, 4]], ids=lambda key: type(key).__name__
+)
 def test_a_key_that_is_not_bytes_is_refused(kernels: Kernels, function: str, key: object) -> None:
     with pytest.raises(TypeError):
         getattr(kernels.masking, function)(bytearray(b"data"), key)
