@@ -11,6 +11,7 @@ from ..exceptions import BackPressureError
 from ..streams.completion import Completion
 from ..streams.loops import AnyLoop
 from .direct import descriptor_of
+from .passes import passes_of
 
 __all__ = ["BufferLimits", "Outbox", "half_close"]
 
@@ -57,18 +58,19 @@ class Outbox:
     """Writes frames to a transport, in order.
 
     Attributes:
-        burst: how many frames were sent since something was received, as far as it matters.
+        burst: how many frames were sent since something was received, or in this pass of the loop, as far as it matters.
         blocked: while the transport has more than ``write_limit`` to write: ends when it has room again, or is lost.
         turn: while messages of ``broadcast`` wait for room: ends when the last of them was sent, for the next to follow it.
     """
 
     __slots__ = (
+        "_burst_pass",
         "_descriptor",
-        "_flush_due",
         "_flushed",
         "_limits",
         "_loop",
         "_own_descriptor",
+        "_passes",
         "_pending",
         "_pending_size",
         "_transport",
@@ -90,7 +92,8 @@ class Outbox:
         self._own_descriptor = -1  # the same, but -1 while the transport may have something to write
         self._pending: list[bytes] = []
         self._pending_size = 0
-        self._flush_due = False
+        self._passes = passes_of(loop)
+        self._burst_pass = -1  # the pass of the loop in which the burst began
         self._flushed: Completion | None = None
 
     def attach(self, transport: asyncio.Transport) -> None:
@@ -101,17 +104,22 @@ class Outbox:
 
     def write(self, frame: bytes) -> None:
         """Write a frame, now or together with those that follow it in this pass of the loop."""
-        if self.burst < _SENT_AT_ONCE and not self._pending:
-            self.burst += 1
-            self._send(frame)
-            return
+        if not self._pending:
+            burst = self.burst
+            if burst == _SENT_AT_ONCE and self._burst_pass != self._passes.number:
+                burst = 0  # those were in an earlier pass
+            if burst < _SENT_AT_ONCE:
+                self.burst = burst + 1
+                if burst + 1 == _SENT_AT_ONCE:
+                    self._passes.watch(self._loop)
+                    self._burst_pass = self._passes.number
+                self._send(frame)
+                return
+            self._passes.at_end(self._loop, self.write_pending)
         self._pending.append(frame)
         self._pending_size += len(frame)
         if self._pending_size >= _BATCH:
             self.write_pending()
-        elif not self._flush_due:
-            self._flush_due = True
-            self._loop.call_soon(self._end_of_pass)
 
     def write_now(self, frame: bytes) -> None:
         """Write a frame, and what is held together before it."""
@@ -146,12 +154,6 @@ class Outbox:
         if sent != size:
             self._own_descriptor = -1
             self._transport.write(memoryview(data)[sent:])  # type: ignore[union-attr]
-
-    def _end_of_pass(self) -> None:
-        self._flush_due = False
-        if len(self._pending) <= 1:
-            self.burst = 0  # no burst, after all
-        self.write_pending()
 
     def check_room(self, kept: int = 0) -> None:
         """Raise ``BackPressureError`` if too much waits; ``kept`` is what waits elsewhere."""
