@@ -14,6 +14,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from cwschannel.kernels.compiled.masking cimport next_key
+from cwschannel.kernels.compiled.utf8 cimport cws_utf8_state, decode_text, feed_text
 
 from operator import index
 
@@ -23,7 +24,6 @@ from ..rules import breach, check_number
 
 cdef extern from *:
     const Py_ssize_t PY_SSIZE_T_MAX
-    object PyUnicode_DecodeUTF8(const char *text, Py_ssize_t size, const char *errors)
     bint PyUnicode_IS_ASCII(object text)
     int PyUnicode_KIND(object text)
     const void *PyUnicode_DATA(object text)
@@ -39,12 +39,13 @@ cdef extern from "frame.h" nogil:
     size_t cws_write_header(uint8_t *to, uint8_t start, bint masked, uint64_t size, uint32_t key)
     uint64_t cws_read_length(const uint8_t *head)
 
-cdef extern from "utf8.h" nogil:
-    ctypedef struct cws_utf8_state:
-        uint8_t need
-    int cws_utf8_feed(cws_utf8_state *, const uint8_t *, size_t)
-    Py_ssize_t cws_utf8_size(int kind, const void *text, size_t)
-    void cws_utf8_write(uint8_t *, int kind, const void *text, size_t)
+cdef extern from "cpu.h" nogil:
+    int cws_text_level()
+
+cdef extern from "encode.h" nogil:
+    void cws_init_places()
+    Py_ssize_t cws_utf8_size(int level, int width, const void *text, size_t)
+    void cws_utf8_write(int level, uint8_t *, size_t, int width, const void *text, size_t)
 
 __all__ = ["FrameReader", "ReadBuffer", "encode_frame"]
 
@@ -65,6 +66,9 @@ cdef enum:
     LONGEST_READ = 262144
 
 cws_init_mask()
+cws_init_places()
+
+cdef int best_level = cws_text_level()
 
 
 cdef class ReadBuffer:
@@ -362,7 +366,7 @@ cdef class FrameReader:
         elif data != NULL:
             memcpy(to, data, take)
         self._filled += take
-        if checked and not cws_utf8_feed(&self._utf8, to, take):
+        if checked and not feed_text(&self._utf8, to, take):
             raise breach("invalid-utf-8")
         if self._filled == self._length:
             payload = self._payload
@@ -376,10 +380,10 @@ cdef class FrameReader:
         if self._masked and ours and self._start == (FIN | TEXT):
             # straight from the read buffer into a str
             cws_mask(data, data, length, self._key)
-            items.append(_decode(<char *>data, length))
+            items.append(decode_text(data, length))
             return 0
         if not self._masked and self._start == (FIN | TEXT):
-            items.append(_decode(<char *>data, length))
+            items.append(decode_text(data, length))
             return 0
         payload = PyBytes_FromStringAndSize(NULL, length)
         to = <uint8_t *>PyBytes_AS_STRING(payload)
@@ -407,11 +411,11 @@ cdef class FrameReader:
         if start == (FIN | TEXT):
             if checked and self._utf8.need:
                 raise breach("invalid-utf-8")
-            items.append(_decode(PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload)))
+            items.append(decode_text(<const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload)))
             return 0
         if self._text:
-            if not checked and not cws_utf8_feed(
-                &self._utf8, <uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload)
+            if not checked and not feed_text(
+                &self._utf8, <const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload)
             ):
                 raise breach("invalid-utf-8")
             if fin and self._utf8.need:
@@ -420,13 +424,6 @@ cdef class FrameReader:
         self.only_messages = False
         items.append(Frame(opcode, payload, fin, start & RSV))
         return 0
-
-
-cdef object _decode(const char *text, Py_ssize_t size):
-    try:
-        return PyUnicode_DecodeUTF8(text, size, NULL)
-    except UnicodeDecodeError:
-        raise breach("invalid-utf-8") from None
 
 
 def encode_frame(opcode: int, payload: str | BytesLike, masked: bool, fin: bool = True, rsv: int = 0) -> bytes:
@@ -461,7 +458,7 @@ def encode_frame(opcode: int, payload: str | BytesLike, masked: bool, fin: bool 
     if isinstance(payload, str):
         if PyUnicode_IS_ASCII(payload):
             return _frame(start, masked, <const uint8_t *>PyUnicode_DATA(payload), PyUnicode_GET_LENGTH(payload))
-        return _text_frame(start, masked, payload)
+        return _text_frame(best_level, start, masked, payload)
     PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
     try:
         return _frame(start, masked, <uint8_t *>view.buf, view.len)
@@ -480,21 +477,26 @@ cdef bytes _frame(uint8_t start, bint masked, const uint8_t *payload, Py_ssize_t
     return frame
 
 
-cdef bytes _text_frame(uint8_t start, bint masked, object text):
+cdef bytes _text_frame(int level, uint8_t start, bint masked, object text):
     """Text that is not ASCII, encoded where it belongs, and masked there."""
-    cdef int kind = PyUnicode_KIND(text)
+    cdef int width = PyUnicode_KIND(text)
     cdef Py_ssize_t characters = PyUnicode_GET_LENGTH(text)
-    cdef Py_ssize_t size = cws_utf8_size(kind, PyUnicode_DATA(text), characters)
+    cdef Py_ssize_t size = cws_utf8_size(level, width, PyUnicode_DATA(text), characters)
     cdef uint32_t key = 0
     cdef uint8_t *body
     cdef bytes frame
     if size < 0:
         text.encode()  # raises the error that Python users know
     frame = _begin_frame(start, masked, size, &key, &body)
-    cws_utf8_write(body, kind, PyUnicode_DATA(text), characters)
+    cws_utf8_write(level, body, size, width, PyUnicode_DATA(text), characters)
     if masked:
         cws_mask(body, body, size, key)
     return frame
+
+
+def _text_frame_at_level(level: int, text: str) -> bytes:
+    # For tests: every width of vectors that the processor has.
+    return _text_frame(min(max(level, 0), best_level), FIN | TEXT, False, text)
 
 
 cdef bytes _begin_frame(uint8_t start, bint masked, Py_ssize_t size, uint32_t *key, uint8_t **body):

@@ -1,0 +1,150 @@
+/* Whole texts in UTF-8 (RFC 3629), 32 or 64 bytes at a time: whether they are valid, and how large a str they make.
+ *
+ * Whether two bytes may stand side by side is a matter of three half bytes: both of the first, and the upper of the second.
+ * Each of the eight rules below is one bit of three tables of 16 entries; a bit that is set in all three is a rule broken.
+ * One rule cannot be seen in two bytes: a continuation after a continuation is right where a character of three or four bytes
+ * began two or three bytes before, and nowhere else. (The idea is that of J. Keiser and D. Lemire, "Validating UTF-8 in less
+ * than one instruction per byte", 2020.)
+ */
+#ifndef CWS_MEASURE_H
+#define CWS_MEASURE_H
+
+#include "cpu.h"
+
+typedef struct {
+    size_t characters;
+    uint32_t highest; /* the class of the highest code point: 0x7F, 0xFF, 0xFFFF or 0x10FFFF */
+} cws_measure;
+
+#if CWS_X86_64
+
+/* Bit n of a number stands for half byte n. The rule that is right at times is the one with the top bit. */
+static const uint16_t cws_pair_rules[8][3] = {
+    {0xF000, 0xFFFF, 0xF0FF}, /* C0-FF, then no continuation */
+    {0x00FF, 0xFFFF, 0x0F00}, /* 00-7F, then a continuation */
+    {0x1000, 0x0003, 0x0F00}, /* C0-C1: overlong */
+    {0x4000, 0x0001, 0x0300}, /* E0, then 80-9F: overlong */
+    {0x4000, 0x2000, 0x0C00}, /* ED, then A0-BF: a surrogate */
+    {0x8000, 0xFFE1, 0x0100}, /* F0, then 80-8F: overlong; F5-FF: beyond U+10FFFF */
+    {0x8000, 0xFFF0, 0x0E00}, /* F4-FF, then 90-BF: beyond U+10FFFF */
+    {0x0F00, 0xFFFF, 0x0F00}, /* a continuation, then another */
+};
+
+static uint8_t cws_pair_tables[3][16];
+
+static inline void cws_init_pair_tables(void) {
+    int table, half, rule;
+    for (table = 0; table < 3; table++)
+        for (half = 0; half < 16; half++) {
+            uint8_t bits = 0;
+            for (rule = 0; rule < 8; rule++) bits |= (uint8_t)(((cws_pair_rules[rule][table] >> half) & 1) << rule);
+            cws_pair_tables[table][half] = bits;
+        }
+}
+
+/* Names for what AVX2 and AVX-512 call differently, so that the checking is written once. */
+#define CWS_TABLE_256(i) _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)cws_pair_tables[i]))
+#define CWS_TABLE_512(i) _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)cws_pair_tables[i]))
+/* the last 16 bytes of each 16-byte lane's predecessor */
+#define CWS_SEAM_256(now, before) _mm256_permute2x128_si256(before, now, 0x21)
+#define CWS_SEAM_512(now, before) _mm512_alignr_epi32(now, before, 12)
+#define CWS_XOR_256 _mm256_xor_si256
+#define CWS_XOR_512 _mm512_xor_si512
+#define CWS_OR_256 _mm256_or_si256
+#define CWS_OR_512 _mm512_or_si512
+#define CWS_AND_256 _mm256_and_si256
+#define CWS_AND_512 _mm512_and_si512
+#define CWS_ZERO_256 _mm256_setzero_si256()
+#define CWS_ZERO_512 _mm512_setzero_si512()
+#define CWS_LOAD_256(p) _mm256_loadu_si256((const __m256i *)(p))
+#define CWS_LOAD_512(p) _mm512_loadu_si512(p)
+/* fewer bytes than a vector has, then zeros */
+#define CWS_LOAD_REST_256 cws_load_rest
+#define CWS_LOAD_REST_512(p, n) _mm512_maskz_loadu_epi8(((uint64_t)1 << (n)) - 1, p)
+#define CWS_TOP_BITS_256(v) ((uint32_t)_mm256_movemask_epi8(v))
+#define CWS_TOP_BITS_512(v) _mm512_movepi8_mask(v)
+/* 1 for each byte that is no continuation */
+#define CWS_LEADS_256(v) ((uint32_t)_mm256_movemask_epi8(_mm256_cmpgt_epi8(v, _mm256_set1_epi8(-65))))
+#define CWS_LEADS_512(v) _mm512_cmpgt_epi8_mask(v, _mm512_set1_epi8(-65))
+#define CWS_IS_ZERO_256(v) _mm256_testz_si256(v, v)
+#define CWS_IS_ZERO_512(v) (!_mm512_test_epi8_mask(v, v))
+
+CWS_TARGET("avx2") static inline __m256i cws_load_rest(const uint8_t *p, size_t n) {
+    uint8_t rest[32] = {0};
+    memcpy(rest, p, n);
+    return CWS_LOAD_256(rest);
+}
+
+#define CWS_DEFINE_MEASURE(name, target, type, W, bits, width)                                                     \
+    target static inline int name(const uint8_t *p, size_t n, cws_measure *measure) {                                     \
+        const type first_upper = CWS_TABLE_##W(0), first_lower = CWS_TABLE_##W(1), second = CWS_TABLE_##W(2);      \
+        const type half = _mm##W##_set1_epi8(0x0F), top = _mm##W##_set1_epi8((char)0x80);                          \
+        type before = CWS_ZERO_##W, wrong = CWS_ZERO_##W, highest = CWS_ZERO_##W, now, seam, one, two, three;      \
+        size_t i = 0, characters;                                                                                  \
+        bits high = 0; /* of the bytes before */                                                                   \
+        int last = 0;                                                                                              \
+        for (; n - i >= 2 * (width); i += 2 * (width))                                                             \
+            if (CWS_TOP_BITS_##W(CWS_OR_##W(CWS_LOAD_##W(p + i), CWS_LOAD_##W(p + i + (width))))) break;           \
+        characters = i;                                                                                            \
+        for (; !last; i += (width)) {                                                                              \
+            bits open = high >> ((width) - 3); /* within a character, perhaps */                                   \
+            if (n - i >= (width)) {                                                                                \
+                now = CWS_LOAD_##W(p + i);                                                                         \
+            } else {                                                                                               \
+                /* Zeros behind the end are wrong within a character. */                                           \
+                if (i == n && !open) break;                                                                        \
+                now = CWS_LOAD_REST_##W(p + i, n - i);                                                             \
+                last = 1;                                                                                          \
+                characters -= (width) - (n - i);                                                                   \
+            }                                                                                                      \
+            high = CWS_TOP_BITS_##W(now);                                                                          \
+            if (high | open) {                                                                                     \
+                seam = CWS_SEAM_##W(now, before);                                                                  \
+                one = _mm##W##_alignr_epi8(now, seam, 15);                                                         \
+                two = _mm##W##_alignr_epi8(now, seam, 14);                                                         \
+                three = _mm##W##_alignr_epi8(now, seam, 13);                                                       \
+                one = CWS_AND_##W(                                                                                 \
+                    CWS_AND_##W(                                                                                   \
+                        _mm##W##_shuffle_epi8(first_upper, CWS_AND_##W(_mm##W##_srli_epi16(one, 4), half)),        \
+                        _mm##W##_shuffle_epi8(first_lower, CWS_AND_##W(one, half))),                               \
+                    _mm##W##_shuffle_epi8(second, CWS_AND_##W(_mm##W##_srli_epi16(now, 4), half)));                \
+                /* the top bit where E0-FF is two before, or F0-FF three before */                                 \
+                two = CWS_OR_##W(                                                                                  \
+                    _mm##W##_subs_epu8(two, _mm##W##_set1_epi8(0x60)),                                             \
+                    _mm##W##_subs_epu8(three, _mm##W##_set1_epi8(0x70)));                                          \
+                wrong = CWS_OR_##W(wrong, CWS_XOR_##W(one, CWS_AND_##W(two, top)));                                \
+                highest = _mm##W##_max_epu8(highest, now);                                                         \
+            }                                                                                                      \
+            characters += (size_t)__builtin_popcountll(CWS_LEADS_##W(now));                                        \
+            before = now;                                                                                          \
+        }                                                                                                          \
+        measure->characters = characters;                                                                          \
+        measure->highest =                                                                                         \
+            !CWS_TOP_BITS_##W(highest)                                                   ? 0x7F                    \
+            : !CWS_TOP_BITS_##W(_mm##W##_subs_epu8(highest, _mm##W##_set1_epi8(0x44))) ? 0xFF   /* C2, C3 */       \
+            : !CWS_TOP_BITS_##W(_mm##W##_subs_epu8(highest, _mm##W##_set1_epi8(0x70))) ? 0xFFFF /* to EF */        \
+                                                                                       : 0x10FFFF;                 \
+        return CWS_IS_ZERO_##W(wrong);                                                                             \
+    }
+
+CWS_DEFINE_MEASURE(cws_measure_avx2, CWS_TARGET("avx2,popcnt"), __m256i, 256, uint32_t, 32)
+CWS_DEFINE_MEASURE(cws_measure_avx512, CWS_TARGET("avx512f,avx512bw,popcnt"), __m512i, 512, uint64_t, 64)
+
+#else
+
+static inline void cws_init_pair_tables(void) {}
+
+#endif
+
+/* Returns 0 if the text is not valid, or ends within a character. The level is not the baseline, for which there is nothing
+ * here: plain C that looks at everything twice is slower than Python's own decoder. */
+static inline int cws_measure_at(int level, const uint8_t *p, size_t n, cws_measure *measure) {
+#if CWS_X86_64
+    return level == CWS_LEVEL_AVX512 ? cws_measure_avx512(p, n, measure) : cws_measure_avx2(p, n, measure);
+#else
+    (void)level, (void)p, (void)n, (void)measure;
+    return 0;
+#endif
+}
+
+#endif
