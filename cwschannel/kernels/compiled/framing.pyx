@@ -24,6 +24,7 @@ from ..rules import breach, check_number
 
 cdef extern from *:
     const Py_ssize_t PY_SSIZE_T_MAX
+    long PyLong_AsLongAndOverflow(object, int *overflow) except? -1
     bint PyUnicode_IS_ASCII(object text)
     int PyUnicode_KIND(object text)
     const void *PyUnicode_DATA(object text)
@@ -93,6 +94,21 @@ cdef class ReadBuffer:
         self.view = memoryview(self.memory)  # which also keeps the memory from moving
 
 
+cdef inline bint _is_message(uint8_t start) noexcept:
+    """Whether a frame that begins so is a whole message without RSV bits."""
+    return start == (FIN | TEXT) or start == (FIN | BINARY)
+
+
+cdef int _check_long_form(uint8_t form, uint64_t length) except -1:
+    # "the most significant bit MUST be 0" (5.2)
+    if length >> 63:
+        raise breach("length-top-bit")
+    # "the minimal number of bytes MUST be used to encode the length" (5.2)
+    if length < (126 if form == 126 else 65536):
+        raise breach("length-not-minimal", length)
+    return 0
+
+
 cdef class _Window:
     """Writable memory within a payload that is still being read: nobody else has seen that `bytes` object yet."""
 
@@ -143,9 +159,9 @@ cdef class FrameReader:
     cdef Py_ssize_t _length
     cdef Py_ssize_t _filled
     cdef bint _directly  # get_buffer has returned memory of the payload itself
+    cdef bint _text  # whether the payload of the message in progress is text to check
     # the fragmented message in progress
     cdef bint _in_message
-    cdef bint _text  # whether its payload is text to check
     cdef uint64_t _message_size
     cdef uint64_t _fragments
     cdef cws_utf8_state _utf8  # all zero after each valid text
@@ -188,16 +204,14 @@ cdef class FrameReader:
     @cython.critical_section
     def received(self, size: int) -> list[Message | Frame | ProtocolError]:
         """Take ``size`` bytes that were read into what ``get_buffer`` returned last."""
+        cdef int overflow = 0
         cdef Py_ssize_t n
         cdef Py_ssize_t room = self._buffer.size
         cdef bint directly = self._directly and self._payload is not None
         if directly:
             room = min(self._length - self._filled, <Py_ssize_t>LONGEST_READ)
-        try:
-            n = size
-        except OverflowError:
-            n = -1
-        if n < 0 or n > room:
+        n = PyLong_AsLongAndOverflow(size, &overflow)
+        if overflow or n < 0 or n > room:
             raise ValueError(f"cannot have received {size} bytes into a buffer of {room}")
         self._directly = False
         if directly:
@@ -291,6 +305,13 @@ cdef class FrameReader:
         return 2 + (4 if self._masked else 0) + (2 if length == 126 else 8 if length == 127 else 0)
 
     cdef inline int _check_start(self, uint8_t start, uint8_t second) except -1:
+        # Nearly all frames are whole messages: one question for them, and the others one by one. With what else asks once
+        # for them, a quarter of the instructions between two messages of a burst was saved.
+        if _is_message(start) and second >> 7 == self._masked and not self._in_message:
+            return 0
+        return self._check_other_start(start, second)
+
+    cdef int _check_other_start(self, uint8_t start, uint8_t second) except -1:
         cdef uint8_t opcode = start & 0x0F
         cdef uint8_t rsv = start & RSV
         # "If a nonzero value is received and none of the negotiated extensions defines the meaning of such a nonzero
@@ -322,21 +343,19 @@ cdef class FrameReader:
 
     cdef inline Py_ssize_t _check_length(self, const uint8_t *head) except -1:
         """Return the payload length of the frame, once it is allowed."""
-        cdef uint8_t form = head[1] & 0x7F
-        cdef uint64_t length = cws_read_length(head)
-        # "the most significant bit MUST be 0" (5.2)
-        if length >> 63:
-            raise breach("length-top-bit")
-        # "the minimal number of bytes MUST be used to encode the length" (5.2)
-        if (form == 126 and length < 126) or (form == 127 and length < 65536):
-            raise breach("length-not-minimal", length)
-        if not head[0] & 0x08:
+        cdef uint64_t length = head[1] & 0x7F
+        if length >= 126:
+            length = cws_read_length(head)
+            _check_long_form(head[1] & 0x7F, length)
+        if _is_message(head[0]) and length <= self._max_message_size:
+            self._text = head[0] == (FIN | TEXT)
+        elif not head[0] & 0x08:
             self._check_message_limits(head[0], length)
         if length > CWS_ADDRESSABLE or length > <uint64_t>PY_SSIZE_T_MAX:
             raise breach("no-memory", length)
         return <Py_ssize_t>length
 
-    cdef inline int _check_message_limits(self, uint8_t start, uint64_t length) except -1:
+    cdef int _check_message_limits(self, uint8_t start, uint64_t length) except -1:
         cdef uint8_t opcode = start & 0x0F
         if opcode != CONTINUATION:
             self._message_size = 0
@@ -441,16 +460,13 @@ def encode_frame(opcode: int, payload: str | BytesLike, masked: bool, fin: bool 
         BufferError: the buffer is not contiguous.
     """
     cdef Py_buffer view
-    cdef Py_ssize_t op
-    cdef Py_ssize_t bits
+    cdef int overflow = 0
+    cdef int too_many = 0
+    # No `try` around conversions: it looks after the state of exceptions at every call.
+    cdef long op = PyLong_AsLongAndOverflow(opcode, &overflow)
+    cdef long bits = PyLong_AsLongAndOverflow(rsv, &too_many)
     cdef uint8_t start
-    try:
-        op = opcode
-        bits = rsv
-    except OverflowError:
-        op = -1
-        bits = 0
-    if op < 0 or op > 15 or bits & ~RSV:
+    if overflow or too_many or op < 0 or op > 15 or bits & ~RSV:
         raise ValueError(f"no frame has opcode {opcode} and RSV bits {rsv:#x}")
     start = <uint8_t>((FIN if fin else 0) | bits | op)
     if type(payload) is bytes:
