@@ -22,7 +22,7 @@ KERNELS = Path("cwschannel", "kernels", "compiled")
 MODULES = {
     "masking": ["cpu.h", "mask.h", "pool.h"],
     "framing": ["cpu.h", "encode.h", "frame.h", "mask.h", "measure.h", "places.h", "utf8.h"],
-    "utf8": ["cpu.h", "decode.h", "measure.h", "places.h", "utf8.h"],
+    "utf8": ["cpu.h", "decode.h", "mask.h", "measure.h", "places.h", "utf8.h"],
     "signing": ["cpu.h", "sha1.h"],
 }
 

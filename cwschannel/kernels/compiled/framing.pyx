@@ -396,13 +396,9 @@ cdef class FrameReader:
     cdef inline int _take_whole(self, uint8_t *data, Py_ssize_t length, bint ours, list items) except -1:
         cdef bytes payload
         cdef uint8_t *to
-        if self._masked and ours and self._start == (FIN | TEXT):
+        if self._start == (FIN | TEXT) and (ours or not self._masked):
             # straight from the read buffer into a str
-            cws_mask(data, data, length, self._key)
-            items.append(decode_text(data, length))
-            return 0
-        if not self._masked and self._start == (FIN | TEXT):
-            items.append(decode_text(data, length))
+            items.append(decode_text(data, length, self._masked, self._key))
             return 0
         payload = PyBytes_FromStringAndSize(NULL, length)
         to = <uint8_t *>PyBytes_AS_STRING(payload)
@@ -430,7 +426,7 @@ cdef class FrameReader:
         if start == (FIN | TEXT):
             if checked and self._utf8.need:
                 raise breach("invalid-utf-8")
-            items.append(decode_text(<const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload)))
+            items.append(decode_text(<uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), False, 0))
             return 0
         if self._text:
             if not checked and not feed_text(
@@ -512,7 +508,7 @@ cdef bytes _text_frame(int level, uint8_t start, bint masked, object text):
 
 def _text_frame_at_level(level: int, text: str) -> bytes:
     # For tests: every width of vectors that the processor has.
-    return _text_frame(min(max(level, 0), best_level), FIN | TEXT, False, text)
+    return _text_frame(level, FIN | TEXT, False, text)
 
 
 cdef bytes _begin_frame(uint8_t start, bint masked, Py_ssize_t size, uint32_t *key, uint8_t **body):

@@ -58,9 +58,8 @@ static inline void cws_init_pair_tables(void) {
 #define CWS_ZERO_512 _mm512_setzero_si512()
 #define CWS_LOAD_256(p) _mm256_loadu_si256((const __m256i *)(p))
 #define CWS_LOAD_512(p) _mm512_loadu_si512(p)
-/* fewer bytes than a vector has, then zeros */
-#define CWS_LOAD_REST_256 cws_load_rest
-#define CWS_LOAD_REST_512(p, n) _mm512_maskz_loadu_epi8(((uint64_t)1 << (n)) - 1, p)
+#define CWS_STORE_256(p, v) _mm256_storeu_si256((__m256i *)(p), v)
+#define CWS_STORE_512(p, v) _mm512_storeu_si512(p, v)
 #define CWS_TOP_BITS_256(v) ((uint32_t)_mm256_movemask_epi8(v))
 #define CWS_TOP_BITS_512(v) _mm512_movepi8_mask(v)
 /* 1 for each byte that is no continuation */
@@ -69,31 +68,61 @@ static inline void cws_init_pair_tables(void) {
 #define CWS_IS_ZERO_256(v) _mm256_testz_si256(v, v)
 #define CWS_IS_ZERO_512(v) (!_mm512_test_epi8_mask(v, v))
 
-CWS_TARGET("avx2") static inline __m256i cws_load_rest(const uint8_t *p, size_t n) {
+/* Fewer bytes than a vector has, then zeros. */
+CWS_TARGET("avx2") static inline __m256i cws_unmask_rest_256(uint8_t *p, size_t n, int masked, __m256i keys) {
+    static const uint8_t kept[64] = {
+        0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+        0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+    };
     uint8_t rest[32] = {0};
+    __m256i v;
     memcpy(rest, p, n);
-    return CWS_LOAD_256(rest);
+    v = _mm256_xor_si256(CWS_LOAD_256(rest), keys);
+    if (masked) {
+        CWS_STORE_256(rest, v);
+        memcpy(p, rest, n);
+    }
+    return _mm256_and_si256(v, CWS_LOAD_256(kept + 32 - n));
 }
 
+CWS_TARGET("avx512f,avx512bw") static inline __m512i
+cws_unmask_rest_512(uint8_t *p, size_t n, int masked, __m512i keys) {
+    const __mmask64 kept = ((uint64_t)1 << n) - 1;
+    const __m512i v = _mm512_maskz_mov_epi8(kept, _mm512_xor_si512(_mm512_maskz_loadu_epi8(kept, p), keys));
+    if (masked) _mm512_mask_storeu_epi8(p, kept, v);
+    return v;
+}
+
+/* Masked text is unmasked where it is, on the way: vectors cannot be read before what was just written there byte by byte has
+ * gone to the cache, which cost short texts a third. */
 #define CWS_DEFINE_MEASURE(name, target, type, W, bits, width)                                                     \
-    target static inline int name(const uint8_t *p, size_t n, cws_measure *measure) {                                     \
+    target static inline int name(uint8_t *p, size_t n, int masked, uint32_t key, cws_measure *measure) {          \
         const type first_upper = CWS_TABLE_##W(0), first_lower = CWS_TABLE_##W(1), second = CWS_TABLE_##W(2);      \
         const type half = _mm##W##_set1_epi8(0x0F), top = _mm##W##_set1_epi8((char)0x80);                          \
+        const type keys = _mm##W##_set1_epi32(masked ? (int)key : 0);                                              \
         type before = CWS_ZERO_##W, wrong = CWS_ZERO_##W, highest = CWS_ZERO_##W, now, seam, one, two, three;      \
         size_t i = 0, characters;                                                                                  \
         bits high = 0; /* of the bytes before */                                                                   \
         int last = 0;                                                                                              \
-        for (; n - i >= 2 * (width); i += 2 * (width))                                                             \
-            if (CWS_TOP_BITS_##W(CWS_OR_##W(CWS_LOAD_##W(p + i), CWS_LOAD_##W(p + i + (width))))) break;           \
+        for (; n - i >= 2 * (width); i += 2 * (width)) {                                                           \
+            one = CWS_XOR_##W(CWS_LOAD_##W(p + i), keys);                                                          \
+            two = CWS_XOR_##W(CWS_LOAD_##W(p + i + (width)), keys);                                                \
+            if (CWS_TOP_BITS_##W(CWS_OR_##W(one, two))) break;                                                     \
+            if (masked) {                                                                                          \
+                CWS_STORE_##W(p + i, one);                                                                         \
+                CWS_STORE_##W(p + i + (width), two);                                                               \
+            }                                                                                                      \
+        }                                                                                                          \
         characters = i;                                                                                            \
         for (; !last; i += (width)) {                                                                              \
             bits open = high >> ((width) - 3); /* within a character, perhaps */                                   \
             if (n - i >= (width)) {                                                                                \
-                now = CWS_LOAD_##W(p + i);                                                                         \
+                now = CWS_XOR_##W(CWS_LOAD_##W(p + i), keys);                                                      \
+                if (masked) CWS_STORE_##W(p + i, now);                                                             \
             } else {                                                                                               \
                 /* Zeros behind the end are wrong within a character. */                                           \
                 if (i == n && !open) break;                                                                        \
-                now = CWS_LOAD_REST_##W(p + i, n - i);                                                             \
+                now = cws_unmask_rest_##W(p + i, n - i, masked, keys);                                             \
                 last = 1;                                                                                          \
                 characters -= (width) - (n - i);                                                                   \
             }                                                                                                      \
@@ -136,13 +165,14 @@ static inline void cws_init_pair_tables(void) {}
 
 #endif
 
-/* Returns 0 if the text is not valid, or ends within a character. The level is not the baseline, for which there is nothing
- * here: plain C that looks at everything twice is slower than Python's own decoder. */
-static inline int cws_measure_at(int level, const uint8_t *p, size_t n, cws_measure *measure) {
+/* Returns 0 if the text is not valid, or ends within a character. Text that is `masked` is unmasked where it is. The level is
+ * not the baseline, for which there is nothing here: Python's own decoder looks at everything only once. */
+static inline int cws_measure_at(int level, uint8_t *p, size_t n, int masked, uint32_t key, cws_measure *measure) {
 #if CWS_X86_64
-    return level == CWS_LEVEL_AVX512 ? cws_measure_avx512(p, n, measure) : cws_measure_avx2(p, n, measure);
+    if (level == CWS_LEVEL_AVX512) return cws_measure_avx512(p, n, masked, key, measure);
+    return cws_measure_avx2(p, n, masked, key, measure);
 #else
-    (void)level, (void)p, (void)n, (void)measure;
+    (void)level, (void)p, (void)n, (void)masked, (void)key, (void)measure;
     return 0;
 #endif
 }

@@ -71,7 +71,7 @@ static inline int cws_utf8_feed(int level, cws_utf8_state *state, const uint8_t 
             /* whole characters by vectors, and the rest of the last one here */
             size_t whole = (size_t)(end - p) - cws_utf8_unfinished(p, (size_t)(end - p));
             cws_measure measure;
-            if (!cws_measure_at(level, p, whole, &measure)) return 0;
+            if (!cws_measure_at(level, (uint8_t *)p, whole, 0, 0, &measure)) return 0; /* nothing is written there */
             p += whole;
             if (p == end) break;
         }

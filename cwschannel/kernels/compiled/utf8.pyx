@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 
@@ -22,12 +22,16 @@ cdef extern from "cpu.h" nogil:
     enum: CWS_LEVEL_BASELINE
     int cws_text_level()
 
+cdef extern from "mask.h" nogil:
+    void cws_init_mask()
+    void cws_mask(uint8_t *, const uint8_t *, size_t, uint32_t)
+
 cdef extern from "utf8.h" nogil:
     ctypedef struct cws_measure:
         size_t characters
         uint32_t highest
     void cws_init_pair_tables()
-    int cws_measure_at(int level, const uint8_t *, size_t, cws_measure *)
+    int cws_measure_at(int level, uint8_t *, size_t, bint masked, uint32_t key, cws_measure *)
     int cws_utf8_feed(int level, cws_utf8_state *, const uint8_t *, size_t)
 
 cdef extern from "decode.h" nogil:
@@ -36,6 +40,7 @@ cdef extern from "decode.h" nogil:
 
 __all__ = ["Utf8Validator"]
 
+cws_init_mask()
 cws_init_pair_tables()
 cws_init_places()
 
@@ -47,21 +52,23 @@ cdef bint feed_text(cws_utf8_state *state, const uint8_t *text, Py_ssize_t size)
     return cws_utf8_feed(best_level, state, text, size)
 
 
-cdef object decode_text(const uint8_t *text, Py_ssize_t size):
-    """Return a whole text as a str, or raise what a peer has to be told."""
-    return decode_at(best_level, text, size)
+cdef object decode_text(uint8_t *text, Py_ssize_t size, bint masked, uint32_t key):
+    """Return a whole text as a str, or raise what a peer has to be told. Masked text is unmasked where it is."""
+    return decode_at(best_level, text, size, masked, key)
 
 
-cdef inline object decode_at(int level, const uint8_t *text, Py_ssize_t size):
+cdef inline object decode_at(int level, uint8_t *text, Py_ssize_t size, bint masked, uint32_t key):
     cdef cws_measure measure
     cdef object decoded
     # A str of one character below U+0100 is one of those that Python keeps.
     if level == CWS_LEVEL_BASELINE or size <= 2:
+        if masked:
+            cws_mask(text, text, size, key)
         try:
             return PyUnicode_DecodeUTF8(<const char *>text, size, NULL)
         except UnicodeDecodeError:
             raise breach("invalid-utf-8") from None
-    if not cws_measure_at(level, text, size, &measure):
+    if not cws_measure_at(level, text, size, masked, key, &measure):
         raise breach("invalid-utf-8")
     decoded = PyUnicode_New(measure.characters, measure.highest)
     if measure.highest < 0x80:
@@ -71,12 +78,15 @@ cdef inline object decode_at(int level, const uint8_t *text, Py_ssize_t size):
     return decoded
 
 
-def _decode_at_level(level: int, data: BytesLike) -> str:
-    # For tests: every width of vectors that the processor has.
+def _decode_at_level(level: int, data: BytesLike, key: bytes | None = None) -> str:
+    # For tests: every width of vectors that the processor has. With a key, the buffer is written to.
     cdef Py_buffer view
-    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    cdef uint32_t word = 0
+    if key is not None:
+        memcpy(&word, <const char *>key, 4)
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE if key is None else PyBUF_WRITABLE)
     try:
-        return decode_at(min(max(level, <int>CWS_LEVEL_BASELINE), best_level), <const uint8_t *>view.buf, view.len)
+        return decode_at(level, <uint8_t *>view.buf, view.len, key is not None, word)
     finally:
         PyBuffer_Release(&view)
 
