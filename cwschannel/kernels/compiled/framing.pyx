@@ -511,6 +511,10 @@ def _text_frame_at_level(level: int, text: str) -> bytes:
     return _text_frame(level, FIN | TEXT, False, text)
 
 
+def _best_level() -> int:
+    return best_level
+
+
 cdef bytes _begin_frame(uint8_t start, bint masked, Py_ssize_t size, uint32_t *key, uint8_t **body):
     """Return a frame with its header written; `body` is where its payload goes, `key` what to mask it with."""
     cdef uint8_t[LONGEST_HEADER] header
