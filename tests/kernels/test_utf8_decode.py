@@ -29,8 +29,8 @@ UNITS = (*"aé\x80ж漢\uffff😀\U0010ffff", "aж", "é漢", "a😀", "aé漢�
 EDGES = [place for edge in (32, 64, 128) for place in range(edge - 4, edge + 2)]
 # From RFC 3629: not one of these may be in a text. In hexadecimal.
 BROKEN = """
-80 bf c080 c1bf c2 c2c280 df7f e09fbf e08080 eda080 edbfbf e6bc e64180 efbfbfbf f08fbfbf f0808080 f4908080 f5808080 f888808080
-f09f98 f09f4180 fe ff f09f988080 c3a9a9 f180c280 e180e18080
+80 bf c080 c1bf c2 c2c280 df7f e09fbf e08080 eda080 edbfbf e6bc e64180 efbfbfbf f08fbfbf f0808080 f4908080 f5808080
+f888808080 f09f98 f09f4180 fe ff f09f988080 c3a9a9 f180c280 e180e18080
 """
 NO_ACCESS = 0  # PROT_NONE, which mmap does not name
 
