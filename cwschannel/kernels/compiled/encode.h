@@ -111,7 +111,7 @@ CWS_AVX512 static inline uint8_t *cws_encode_16(uint8_t *to, const uint8_t *end,
         _mm512_slli_epi32(c, 24), _mm512_cmpgt_epi32_mask(c, _mm512_set1_epi32(0x7F)), v, marks);
     used = (_mm512_movepi8_mask(v) | 0x8888888888888888ULL) & cws_low_bits(4 * n);
     size = (ptrdiff_t)__builtin_popcountll(used);
-    v = _mm512_maskz_compress_epi8(used, v);
+    v = _mm512_mask_compress_epi8(v, used, v); /* not zeros behind it: see decode.h */
     if (end - to >= 64)
         _mm512_storeu_si512(to, v);
     else
