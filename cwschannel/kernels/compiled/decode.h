@@ -12,7 +12,7 @@
 
 #if CWS_X86_64
 
-/* Each of these decodes 32 places, of which it reads 3 more bytes, and returns where the next character goes. It may write up
+/* Each of these decodes 32 places, and returns where the next character goes. It may read 8 bytes more, and write up
  * to 8 characters too far. */
 CWS_AVX2 static inline uint8_t *cws_decode_places_1(uint8_t *to, const uint8_t *p) {
     const __m256i first = CWS_LOAD_256(p), next = CWS_LOAD_256(p + 1);
@@ -61,7 +61,7 @@ CWS_AVX2 static inline uint32_t *cws_decode_places_4(uint32_t *to, const uint8_t
     /* Four bytes from each of eight places, the first one uppermost. */
     const __m256i windows = _mm256_setr_epi8(3, 2, 1, 0, 4, 3, 2, 1, 5, 4, 3, 2, 6, 5, 4, 3,
                                              7, 6, 5, 4, 8, 7, 6, 5, 9, 8, 7, 6, 10, 9, 8, 7);
-    /* By the upper half of the first byte: the bits of it that count, and how many bits of the window lie behind the character. */
+    /* By the upper half of the first byte: the bits of it that count, and how many bits lie behind the character. */
     const __m256i kept = _mm256_broadcastsi128_si256(_mm_setr_epi8(
         0x7F, 0x7F, 0x7F, 0x7F, 0x7F, 0x7F, 0x7F, 0x7F, 0, 0, 0, 0, 0x1F, 0x1F, 0x0F, 0x07));
     const __m256i spare = _mm256_broadcastsi128_si256(_mm_setr_epi8(
@@ -104,8 +104,8 @@ CWS_DEFINE_DECODE_AVX2(1, uint8_t)
 CWS_DEFINE_DECODE_AVX2(2, uint16_t)
 CWS_DEFINE_DECODE_AVX2(4, uint32_t)
 
-/* These decode as many characters as a vector holds, and store them all if there is room. Those that are too many are written
- * over by the next step. */
+/* These decode as many characters as a vector holds, and store them all if there is room. Those that are too many are
+ * written over by the next step. */
 CWS_AVX512 static inline void cws_store_1(uint8_t *to, __m512i first, __m512i second, ptrdiff_t room) {
     const __mmask64 wide = _mm512_movepi8_mask(first);
     const __mmask64 bit = _mm512_cmpeq_epi8_mask(first, _mm512_set1_epi8((char)0xC3));
@@ -182,7 +182,7 @@ cws_store_4(uint32_t *to, __m128i first, __m128i second, __m128i third, __m128i 
     }
 
 /* What is behind those moved stays as it is, where zeros would do as well: to make zeros waits for the register's last use,
- * which made Latin-1 take 2.5 times as long. */
+ * which made Latin-1 take nearly three times as long. */
 #define CWS_MOVE_TOGETHER                                                                                         \
     count = (ptrdiff_t)__builtin_popcountll(leads);                                                               \
     a = _mm512_mask_compress_epi8(a, leads, a);                                                                    \

@@ -66,8 +66,8 @@ CWS_DEFINE_SIZE(cws_size_avx512_1, CWS_AVX512, uint8_t)
 CWS_DEFINE_SIZE(cws_size_avx512_2, CWS_AVX512, uint16_t)
 CWS_DEFINE_SIZE(cws_size_avx512_4, CWS_AVX512, uint32_t)
 
-/* Each character is spread over the four bytes of a number, its last 6 bits in the last byte; what is not used of them is left
- * out then. Bytes that are used have their top bit set, but for ASCII, which is the last byte. */
+/* Each character is spread over the four bytes of a number, its last 6 bits in the last byte; what is not used of them is
+ * left out then. Bytes that are used have their top bit set, but for ASCII, which is the last byte. */
 CWS_AVX2 static inline uint8_t *cws_encode_8(uint8_t *to, __m256i c) {
     const __m256i six = _mm256_set1_epi32(0x3F);
     __m256i v = _mm256_slli_epi32(_mm256_and_si256(c, six), 24), marks;
@@ -127,7 +127,8 @@ CWS_AVX512 static inline uint8_t *cws_encode_16(uint8_t *to, const uint8_t *end,
 #define CWS_WIDE_512_4(p) _mm512_loadu_si512(p)
 
 #define CWS_REST_512_1(n, p) _mm512_cvtepu8_epi32(_mm512_castsi512_si128(_mm512_maskz_loadu_epi8(cws_low_bits(n), p)))
-#define CWS_REST_512_2(n, p) _mm512_cvtepu16_epi32(_mm512_castsi512_si256(_mm512_maskz_loadu_epi16((__mmask32)cws_low_bits(n), p)))
+#define CWS_REST_512_2(n, p) \
+    _mm512_cvtepu16_epi32(_mm512_castsi512_si256(_mm512_maskz_loadu_epi16((__mmask32)cws_low_bits(n), p)))
 #define CWS_REST_512_4(n, p) _mm512_maskz_loadu_epi32((__mmask16)cws_low_bits(n), p)
 
 /* Eight characters may be written 8 bytes too far, for which at least 8 characters that follow have room. */

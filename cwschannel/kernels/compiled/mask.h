@@ -40,8 +40,8 @@ static inline void cws_mask_words(uint8_t *dst, const uint8_t *src, size_t n, ui
 
 #if defined(__GNUC__) || defined(__clang__)
 
-/* From this size on, stores are to whole lines of the cache: 16 KiB are then masked twice as fast, and the few bytes before
- * the first line cost less than that saves. */
+/* From this size on, stores are to whole lines of the cache: 16 KiB are then masked in place in three quarters of the time,
+ * and the few bytes before the first line cost less than that saves. */
 #define CWS_WORTH_ALIGNING 8192
 
 /* Vectors of the compiler's own kind: SSE2, AVX2, AVX-512 or NEON, whichever the function may use. A macro, because an

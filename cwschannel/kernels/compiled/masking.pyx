@@ -85,11 +85,11 @@ def mask_in_place(buffer: BytesLike, key: bytes, offset: int = 0) -> None:
     """XOR the bytes of a writable ``buffer`` with ``key``. The arguments are those of ``mask``."""
     cdef uint32_t turned = _key_of(key, offset)
     cdef Py_buffer view
+    cdef uint8_t *start
     if CWS_HAS_GIL and type(buffer) is bytearray:
         # No other thread can give it other memory meanwhile. To ask it for its buffer would cost a quarter of a short call.
-        cws_mask(
-            <uint8_t *>PyByteArray_AS_STRING(buffer), <uint8_t *>PyByteArray_AS_STRING(buffer), PyByteArray_GET_SIZE(buffer), turned
-        )
+        start = <uint8_t *>PyByteArray_AS_STRING(buffer)
+        cws_mask(start, start, PyByteArray_GET_SIZE(buffer), turned)
         return
     PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
     cws_mask(<uint8_t *>view.buf, <uint8_t *>view.buf, view.len, turned)

@@ -2,8 +2,8 @@
  *
  * Whether two bytes may stand side by side is a matter of three half bytes: both of the first, and the upper of the second.
  * Each of the eight rules below is one bit of three tables of 16 entries; a bit that is set in all three is a rule broken.
- * One rule cannot be seen in two bytes: a continuation after a continuation is right where a character of three or four bytes
- * began two or three bytes before, and nowhere else. (The idea is that of J. Keiser and D. Lemire, "Validating UTF-8 in less
+ * One rule cannot be seen in two bytes: a continuation after a continuation is right where a character of three or four
+ * bytes began two or three bytes before, and nowhere else. (The idea is that of J. Keiser and D. Lemire, "Validating UTF-8 in less
  * than one instruction per byte", 2020.)
  */
 #ifndef CWS_MEASURE_H
@@ -93,67 +93,71 @@ cws_unmask_rest_512(uint8_t *p, size_t n, int masked, __m512i keys) {
     return v;
 }
 
-/* Masked text is unmasked where it is, on the way: vectors cannot be read before what was just written there byte by byte has
- * gone to the cache, which cost short texts a third. */
-#define CWS_DEFINE_MEASURE(name, target, type, W, bits, width)                                                     \
-    target static inline int name(uint8_t *p, size_t n, int masked, uint32_t key, cws_measure *measure) {          \
-        const type first_upper = CWS_TABLE_##W(0), first_lower = CWS_TABLE_##W(1), second = CWS_TABLE_##W(2);      \
-        const type half = _mm##W##_set1_epi8(0x0F), top = _mm##W##_set1_epi8((char)0x80);                          \
-        const type keys = _mm##W##_set1_epi32(masked ? (int)key : 0);                                              \
-        type before = CWS_ZERO_##W, wrong = CWS_ZERO_##W, highest = CWS_ZERO_##W, now, seam, one, two, three;      \
-        size_t i = 0, characters;                                                                                  \
-        bits high = 0; /* of the bytes before */                                                                   \
-        int last = 0;                                                                                              \
-        for (; n - i >= 2 * (width); i += 2 * (width)) {                                                           \
-            one = CWS_XOR_##W(CWS_LOAD_##W(p + i), keys);                                                          \
-            two = CWS_XOR_##W(CWS_LOAD_##W(p + i + (width)), keys);                                                \
-            if (CWS_TOP_BITS_##W(CWS_OR_##W(one, two))) break;                                                     \
-            if (masked) {                                                                                          \
-                CWS_STORE_##W(p + i, one);                                                                         \
-                CWS_STORE_##W(p + i + (width), two);                                                               \
-            }                                                                                                      \
-        }                                                                                                          \
-        characters = i;                                                                                            \
-        for (; !last; i += (width)) {                                                                              \
-            bits open = high >> ((width) - 3); /* within a character, perhaps */                                   \
-            if (n - i >= (width)) {                                                                                \
-                now = CWS_XOR_##W(CWS_LOAD_##W(p + i), keys);                                                      \
-                if (masked) CWS_STORE_##W(p + i, now);                                                             \
-            } else {                                                                                               \
-                /* Zeros behind the end are wrong within a character. */                                           \
-                if (i == n && !open) break;                                                                        \
-                now = cws_unmask_rest_##W(p + i, n - i, masked, keys);                                             \
-                last = 1;                                                                                          \
-                characters -= (width) - (n - i);                                                                   \
-            }                                                                                                      \
-            high = CWS_TOP_BITS_##W(now);                                                                          \
-            if (high | open) {                                                                                     \
-                seam = CWS_SEAM_##W(now, before);                                                                  \
-                one = _mm##W##_alignr_epi8(now, seam, 15);                                                         \
-                two = _mm##W##_alignr_epi8(now, seam, 14);                                                         \
-                three = _mm##W##_alignr_epi8(now, seam, 13);                                                       \
-                one = CWS_AND_##W(                                                                                 \
-                    CWS_AND_##W(                                                                                   \
-                        _mm##W##_shuffle_epi8(first_upper, CWS_AND_##W(_mm##W##_srli_epi16(one, 4), half)),        \
-                        _mm##W##_shuffle_epi8(first_lower, CWS_AND_##W(one, half))),                               \
-                    _mm##W##_shuffle_epi8(second, CWS_AND_##W(_mm##W##_srli_epi16(now, 4), half)));                \
-                /* the top bit where E0-FF is two before, or F0-FF three before */                                 \
-                two = CWS_OR_##W(                                                                                  \
-                    _mm##W##_subs_epu8(two, _mm##W##_set1_epi8(0x60)),                                             \
-                    _mm##W##_subs_epu8(three, _mm##W##_set1_epi8(0x70)));                                          \
-                wrong = CWS_OR_##W(wrong, CWS_XOR_##W(one, CWS_AND_##W(two, top)));                                \
-                highest = _mm##W##_max_epu8(highest, now);                                                         \
-            }                                                                                                      \
-            characters += (size_t)__builtin_popcountll(CWS_LEADS_##W(now));                                        \
-            before = now;                                                                                          \
-        }                                                                                                          \
-        measure->characters = characters;                                                                          \
-        measure->highest =                                                                                         \
-            !CWS_TOP_BITS_##W(highest)                                                   ? 0x7F                    \
-            : !CWS_TOP_BITS_##W(_mm##W##_subs_epu8(highest, _mm##W##_set1_epi8(0x44))) ? 0xFF   /* C2, C3 */       \
-            : !CWS_TOP_BITS_##W(_mm##W##_subs_epu8(highest, _mm##W##_set1_epi8(0x70))) ? 0xFFFF /* to EF */        \
-                                                                                       : 0x10FFFF;                 \
-        return CWS_IS_ZERO_##W(wrong);                                                                             \
+/* Masked text is unmasked where it is, on the way: vectors cannot be read before what was just written there word by word has
+ * gone to the cache, which cost short texts a fifth. */
+#define CWS_DEFINE_MEASURE(name, target, type, W, bits, width)                                                             \
+    /* Not zero where `now` breaks a rule, or ends what `before` has begun and breaks one so. */                           \
+    target static inline type cws_broken_##W(                                                                              \
+        type now, type before, type first_upper, type first_lower, type second) {                                          \
+        const type half = _mm##W##_set1_epi8(0x0F), seam = CWS_SEAM_##W(now, before);                                      \
+        const type one = _mm##W##_alignr_epi8(now, seam, 15);                                                              \
+        const type two = _mm##W##_alignr_epi8(now, seam, 14);                                                              \
+        const type three = _mm##W##_alignr_epi8(now, seam, 13);                                                            \
+        type pairs = _mm##W##_shuffle_epi8(first_upper, CWS_AND_##W(_mm##W##_srli_epi16(one, 4), half));                   \
+        type third;                                                                                                        \
+        pairs = CWS_AND_##W(pairs, _mm##W##_shuffle_epi8(first_lower, CWS_AND_##W(one, half)));                            \
+        pairs = CWS_AND_##W(                                                                                               \
+            pairs, _mm##W##_shuffle_epi8(second, CWS_AND_##W(_mm##W##_srli_epi16(now, 4), half)));                         \
+        /* the top bit where E0-FF is two before, or F0-FF three before */                                                 \
+        third = CWS_OR_##W(                                                                                                \
+            _mm##W##_subs_epu8(two, _mm##W##_set1_epi8(0x60)),                                                             \
+            _mm##W##_subs_epu8(three, _mm##W##_set1_epi8(0x70)));                                                          \
+        return CWS_XOR_##W(pairs, CWS_AND_##W(third, _mm##W##_set1_epi8((char)0x80)));                                     \
+    }                                                                                                                      \
+    target static inline int name(uint8_t *p, size_t n, int masked, uint32_t key, cws_measure *measure) {                  \
+        /* read once: for all the compiler knows, what is stored below could change them */                                \
+        const type first_upper = CWS_TABLE_##W(0), first_lower = CWS_TABLE_##W(1), second = CWS_TABLE_##W(2);              \
+        const type keys = _mm##W##_set1_epi32(masked ? (int)key : 0);                                                      \
+        type before = CWS_ZERO_##W, wrong = CWS_ZERO_##W, highest = CWS_ZERO_##W, now, next;                               \
+        size_t i = 0, characters;                                                                                          \
+        bits high, open = 0; /* within a character, perhaps */                                                             \
+        for (; n - i >= 2 * (width); i += 2 * (width)) {                                                                   \
+            now = CWS_XOR_##W(CWS_LOAD_##W(p + i), keys);                                                                  \
+            next = CWS_XOR_##W(CWS_LOAD_##W(p + i + (width)), keys);                                                       \
+            if (CWS_TOP_BITS_##W(CWS_OR_##W(now, next))) break;                                                            \
+            if (masked) {                                                                                                  \
+                CWS_STORE_##W(p + i, now);                                                                                 \
+                CWS_STORE_##W(p + i + (width), next);                                                                      \
+            }                                                                                                              \
+        }                                                                                                                  \
+        characters = i;                                                                                                    \
+        for (; n - i >= (width); i += (width)) {                                                                           \
+            now = CWS_XOR_##W(CWS_LOAD_##W(p + i), keys);                                                                  \
+            if (masked) CWS_STORE_##W(p + i, now);                                                                         \
+            high = CWS_TOP_BITS_##W(now);                                                                                  \
+            if (high | open) {                                                                                             \
+                wrong = CWS_OR_##W(wrong, cws_broken_##W(now, before, first_upper, first_lower, second));                  \
+                highest = _mm##W##_max_epu8(highest, now);                                                                 \
+            }                                                                                                              \
+            characters += (size_t)__builtin_popcountll(CWS_LEADS_##W(now));                                                \
+            open = high >> ((width) - 3);                                                                                  \
+            before = now;                                                                                                  \
+        }                                                                                                                  \
+        /* Not within the loop: the call of memcpy would keep all that it needs out of registers. The zeros behind the end \
+         * are wrong within a character. */                                                                                \
+        if (i < n || open) {                                                                                               \
+            now = cws_unmask_rest_##W(p + i, n - i, masked, keys);                                                         \
+            wrong = CWS_OR_##W(wrong, cws_broken_##W(now, before, first_upper, first_lower, second));                      \
+            highest = _mm##W##_max_epu8(highest, now);                                                                     \
+            characters += (size_t)__builtin_popcountll(CWS_LEADS_##W(now)) - ((width) - (n - i));                          \
+        }                                                                                                                  \
+        measure->characters = characters;                                                                                  \
+        measure->highest =                                                                                                 \
+            !CWS_TOP_BITS_##W(highest)                                                   ? 0x7F                            \
+            : !CWS_TOP_BITS_##W(_mm##W##_subs_epu8(highest, _mm##W##_set1_epi8(0x44))) ? 0xFF   /* C2, C3 */               \
+            : !CWS_TOP_BITS_##W(_mm##W##_subs_epu8(highest, _mm##W##_set1_epi8(0x70))) ? 0xFFFF /* to EF */                \
+                                                                                       : 0x10FFFF;                         \
+        return CWS_IS_ZERO_##W(wrong);                                                                                     \
     }
 
 CWS_DEFINE_MEASURE(cws_measure_avx2, CWS_TARGET("avx2,popcnt"), __m256i, 256, uint32_t, 32)
@@ -165,8 +169,8 @@ static inline void cws_init_pair_tables(void) {}
 
 #endif
 
-/* Returns 0 if the text is not valid, or ends within a character. Text that is `masked` is unmasked where it is. The level is
- * not the baseline, for which there is nothing here: Python's own decoder looks at everything only once. */
+/* Returns 0 if the text is not valid, or ends within a character. Text that is `masked` is unmasked where it is. The level
+ * is not the baseline, for which there is nothing here: Python's own decoder looks at everything only once. */
 static inline int cws_measure_at(int level, uint8_t *p, size_t n, int masked, uint32_t key, cws_measure *measure) {
 #if CWS_X86_64
     if (level == CWS_LEVEL_AVX512) return cws_measure_avx512(p, n, masked, key, measure);

@@ -9,8 +9,8 @@
 
 #if CWS_X86_64
 
-/* For each set of 8 places: which they are, in order. Then places that do not matter. The second table is the same for places
- * of two bytes. */
+/* For each set of 8 places: which they are, in order. Then places that do not matter. The second table is the same for
+ * places of two bytes. */
 static uint8_t cws_places[256][8];
 static uint8_t cws_pairs[256][16];
 
