@@ -456,13 +456,16 @@ def encode_frame(opcode: int, payload: str | BytesLike, masked: bool, fin: bool 
         BufferError: the buffer is not contiguous.
     """
     cdef Py_buffer view
-    cdef int overflow = 0
-    cdef int too_many = 0
-    # No `try` around conversions: it looks after the state of exceptions at every call.
-    cdef long op = PyLong_AsLongAndOverflow(opcode, &overflow)
-    cdef long bits = PyLong_AsLongAndOverflow(rsv, &too_many)
+    cdef Py_ssize_t op
+    cdef Py_ssize_t bits
     cdef uint8_t start
-    if overflow or too_many or op < 0 or op > 15 or bits & ~RSV:
+    try:
+        op = opcode
+        bits = rsv
+    except OverflowError:
+        op = -1
+        bits = 0
+    if op < 0 or op > 15 or bits & ~RSV:
         raise ValueError(f"no frame has opcode {opcode} and RSV bits {rsv:#x}")
     start = <uint8_t>((FIN if fin else 0) | bits | op)
     if type(payload) is bytes:

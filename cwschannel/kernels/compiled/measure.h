@@ -3,8 +3,8 @@
  * Whether two bytes may stand side by side is a matter of three half bytes: both of the first, and the upper of the second.
  * Each of the eight rules below is one bit of three tables of 16 entries; a bit that is set in all three is a rule broken.
  * One rule cannot be seen in two bytes: a continuation after a continuation is right where a character of three or four
- * bytes began two or three bytes before, and nowhere else. (The idea is that of J. Keiser and D. Lemire, "Validating UTF-8 in less
- * than one instruction per byte", 2020.)
+ * bytes began two or three bytes before, and nowhere else. (The idea is that of J. Keiser and D. Lemire, "Validating UTF-8
+ * in less than one instruction per byte", 2020.)
  */
 #ifndef CWS_MEASURE_H
 #define CWS_MEASURE_H
@@ -93,8 +93,8 @@ cws_unmask_rest_512(uint8_t *p, size_t n, int masked, __m512i keys) {
     return v;
 }
 
-/* Masked text is unmasked where it is, on the way: vectors cannot be read before what was just written there word by word has
- * gone to the cache, which cost short texts a fifth. */
+/* Masked text is unmasked where it is, on the way: vectors cannot be read before what was just written there word by word
+ * has gone to the cache, which cost short texts a fifth. */
 #define CWS_DEFINE_MEASURE(name, target, type, W, bits, width)                                                             \
     /* Not zero where `now` breaks a rule, or ends what `before` has begun and breaks one so. */                           \
     target static inline type cws_broken_##W(                                                                              \
