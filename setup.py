@@ -21,8 +21,8 @@ from setuptools.command.build_ext import build_ext
 KERNELS = Path("cwschannel", "kernels", "compiled")
 MODULES = {
     "masking": ["cpu.h", "mask.h", "pool.h"],
-    "framing": ["cpu.h", "frame.h", "mask.h", "utf8.h"],
-    "utf8": ["utf8.h"],
+    "framing": ["cpu.h", "encode.h", "frame.h", "mask.h", "measure.h", "places.h", "utf8.h"],
+    "utf8": ["cpu.h", "decode.h", "mask.h", "measure.h", "places.h", "utf8.h"],
     "signing": ["cpu.h", "sha1.h"],
 }
 

@@ -130,6 +130,36 @@ def test_utf8(measure: Measure, script: str, candidate: str) -> None:
     measure(group, case, candidate, validator.feed, text)
 
 
+@pytest.mark.parametrize("candidate", [*TWINS, "limit"])
+@pytest.mark.parametrize("size", [1020, 65532])
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_read_text(measure: Measure, script: str, size: int, candidate: str) -> None:
+    text = (SCRIPTS[script] * size).encode()[:size]
+    group, case = "reading a text frame, client (limit: bytes.decode() of its payload)", f"{size} B {script}"
+    if candidate == "limit":
+        measure(group, case, candidate, bytes.decode, text)
+        return
+    framing = kernel(candidate, "framing")
+    frame = kernel("pure", "framing").encode_frame(TEXT, text, False)
+    buffer = framing.ReadBuffer()
+    buffer.view[: len(frame)] = frame
+    reader = framing.FrameReader(buffer, False, 2**20, 4096)
+    assert reader.received(len(frame)) == [text.decode()]
+    measure(group, case, candidate, reader.received, len(frame))
+
+
+@pytest.mark.parametrize("candidate", [*TWINS, "limit"])
+@pytest.mark.parametrize("size", [1020, 65532])
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_encode_text(measure: Measure, script: str, size: int, candidate: str) -> None:
+    text = (SCRIPTS[script] * size).encode()[:size].decode()
+    group, case = "encode_frame of text, masked (limit: str.encode() and websockets' mask)", f"{size} B {script}"
+    if candidate == "limit":
+        measure(group, case, candidate, lambda: websockets_speedups.apply_mask(text.encode(), KEY))
+        return
+    measure(group, case, candidate, kernel(candidate, "framing").encode_frame, TEXT, text, True)
+
+
 @pytest.mark.parametrize("candidate", [*TWINS, "websockets"])
 def test_sign_key(measure: Measure, candidate: str) -> None:
     function = websockets_utils.accept_key if candidate == "websockets" else kernel(candidate, "signing").sign_key

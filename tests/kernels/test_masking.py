@@ -74,6 +74,17 @@ def test_every_alignment_in_place_and_nothing_beside_it(kernels: Kernels) -> Non
             assert buffer == whole[:first] + masked(first, size, 0) + whole[first + size :], (first, size)
 
 
+def test_large_at_every_alignment(kernels: Kernels) -> None:
+    """From some size on, whole lines of the cache are written, with the key turned by what comes before the first."""
+    view = memoryview(DATA)
+    for first in range(65):
+        for size in (8191, 8192, 8193, 8192 + 127, 8192 + 259):
+            assert kernels.masking.mask(view[first : first + size], KEY, first) == masked(first, size, first % 4)
+            buffer = bytearray(DATA[: first + size + 3])
+            kernels.masking.mask_in_place(memoryview(buffer)[first : first + size], KEY, first)
+            assert buffer == DATA[:first] + masked(first, size, first % 4) + DATA[first + size : first + size + 3]
+
+
 def test_every_width_of_vectors(compiled: Kernels) -> None:
     best = compiled.masking._best_level()
     assert 0 <= best <= 2

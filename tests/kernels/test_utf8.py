@@ -177,6 +177,17 @@ def test_anything_in_any_pieces(kernels: Kernels, data: bytes, cuts: list[int]) 
     check(kernels, data, [data[i : i + 1] for i in range(len(data))])
 
 
+@pytest.mark.parametrize("unit", ["ж", "漢", "😀", "a漢", "é😀aa"])
+def test_pieces_that_are_long_enough_for_vectors(kernels: Kernels, unit: str) -> None:
+    raw = (unit * 80).encode()
+    for size in (*range(30, 42), *range(62, 70), 97, 131):
+        check(kernels, raw, [raw[i : i + size] for i in range(0, len(raw), size)])
+        for place in range(0, len(raw), 5):
+            for byte in (0x80, 0xC3, 0xED, 0xF4, 0xFF, 0x41):
+                spoiled = raw[:place] + bytes([byte]) + raw[place + 1 :]
+                check(kernels, spoiled, [spoiled[i : i + size] for i in range(0, len(raw), size)])
+
+
 def test_two_validators_know_nothing_of_each_other(kernels: Kernels) -> None:
     one, other = kernels.utf8.Utf8Validator(), kernels.utf8.Utf8Validator()
     assert one.feed(b"\xe6\xbc")

@@ -15,6 +15,12 @@
 #define CWS_X86_DISPATCH 0
 #endif
 
+#if CWS_X86_DISPATCH && defined(__x86_64__)
+#define CWS_X86_64 1
+#else
+#define CWS_X86_64 0
+#endif
+
 #define CWS_LEVEL_BASELINE 0
 #define CWS_LEVEL_AVX2 1
 #define CWS_LEVEL_AVX512 2
@@ -25,6 +31,16 @@ static inline int cws_vector_level(void) {
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f")) return CWS_LEVEL_AVX512;
     if (__builtin_cpu_supports("avx2")) return CWS_LEVEL_AVX2;
+#endif
+    return CWS_LEVEL_BASELINE;
+}
+
+/* The same for text, which needs more of AVX-512 than the first processors that had it. */
+static inline int cws_text_level(void) {
+#if CWS_X86_64
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi2")) return CWS_LEVEL_AVX512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) return CWS_LEVEL_AVX2;
 #endif
     return CWS_LEVEL_BASELINE;
 }

@@ -12,29 +12,37 @@ static const char cws_guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 static inline uint32_t cws_rotate(uint32_t x, int n) { return (x << n) | (x >> (32 - n)); }
 
-static void cws_sha1_block_portable(uint32_t h[5], const uint8_t *block) {
-    uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4], f, t;
+static inline void cws_sha1_schedule(uint32_t w[80], const uint8_t *block) {
     int i;
     for (i = 0; i < 16; i++)
         w[i] = ((uint32_t)block[4 * i] << 24) | ((uint32_t)block[4 * i + 1] << 16) |
                ((uint32_t)block[4 * i + 2] << 8) | block[4 * i + 3];
     for (; i < 80; i++) w[i] = cws_rotate(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
-    for (i = 0; i < 80; i++) {
-        if (i < 20)
-            f = (d ^ (b & (c ^ d))) + 0x5A827999u;
-        else if (i < 40)
-            f = (b ^ c ^ d) + 0x6ED9EBA1u;
-        else if (i < 60)
-            f = ((b & c) | (d & (b | c))) + 0x8F1BBCDCu;
-        else
-            f = (b ^ c ^ d) + 0xCA62C1D6u;
-        t = cws_rotate(a, 5) + f + e + w[i];
-        e = d;
-        d = c;
-        c = cws_rotate(b, 30);
-        b = a;
-        a = t;
+}
+
+/* Twenty rounds with one function and constant, five at a time, after which each variable has its own place again. */
+#define CWS_ROUND(F, k, a, b, c, d, e, word)              \
+    e += cws_rotate(a, 5) + F(b, c, d) + (k) + (word);    \
+    b = cws_rotate(b, 30);
+#define CWS_ROUNDS(F, k)                                  \
+    for (end = w + 20; w < end; w += 5) {                 \
+        CWS_ROUND(F, k, a, b, c, d, e, w[0])              \
+        CWS_ROUND(F, k, e, a, b, c, d, w[1])              \
+        CWS_ROUND(F, k, d, e, a, b, c, w[2])              \
+        CWS_ROUND(F, k, c, d, e, a, b, w[3])              \
+        CWS_ROUND(F, k, b, c, d, e, a, w[4])              \
     }
+#define CWS_CHOICE(b, c, d) ((d) ^ ((b) & ((c) ^ (d))))
+#define CWS_PARITY(b, c, d) ((b) ^ (c) ^ (d))
+#define CWS_MAJORITY(b, c, d) (((b) & (c)) | ((d) & ((b) | (c))))
+
+static inline void cws_sha1_rounds(uint32_t h[5], const uint32_t *w) {
+    uint32_t a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
+    const uint32_t *end;
+    CWS_ROUNDS(CWS_CHOICE, 0x5A827999u)
+    CWS_ROUNDS(CWS_PARITY, 0x6ED9EBA1u)
+    CWS_ROUNDS(CWS_MAJORITY, 0x8F1BBCDCu)
+    CWS_ROUNDS(CWS_PARITY, 0xCA62C1D6u)
     h[0] += a;
     h[1] += b;
     h[2] += c;
@@ -82,28 +90,41 @@ static void cws_sha1_block_ni(uint32_t h[5], const uint8_t *block) {
 /* Chosen when the module is loaded; every load chooses the same. */
 static int cws_sha_instructions = 0;
 
-static inline void cws_init_sha1(void) { cws_sha_instructions = cws_has_sha(); }
+/* The schedule of the second block, which is the same for all keys. */
+static uint32_t cws_padding[80];
+
+static inline void cws_init_sha1(void) {
+    uint8_t block[64] = {0};
+    block[62] = (60 * 8) >> 8;
+    block[63] = (60 * 8) & 0xFF;
+    cws_sha1_schedule(cws_padding, block);
+    cws_sha_instructions = cws_has_sha();
+}
 
 /* `accept` takes 28 characters, without a terminating NUL. */
 static inline void cws_sign(const char *key, char *accept, int portable) {
     static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     uint32_t h[5] = {0x67452301u, 0xEFCDAB89u, 0x98BADCFEu, 0x10325476u, 0xC3D2E1F0u};
-    uint8_t blocks[128], digest[21];
-    void (*block)(uint32_t *, const uint8_t *) = cws_sha1_block_portable;
+    uint8_t blocks[128] = {0}, digest[21];
+    uint32_t w[80];
     int i;
-#if CWS_X86_DISPATCH
-    if (cws_sha_instructions && !portable) block = cws_sha1_block_ni;
-#else
-    (void)portable;
-#endif
-    memset(blocks, 0, sizeof blocks);
     memcpy(blocks, key, 24);
     memcpy(blocks + 24, cws_guid, 36);
     blocks[60] = 0x80;
-    blocks[126] = (60 * 8) >> 8;
-    blocks[127] = (60 * 8) & 0xFF;
-    block(h, blocks);
-    block(h, blocks + 64);
+#if CWS_X86_DISPATCH
+    if (cws_sha_instructions && !portable) {
+        blocks[126] = (60 * 8) >> 8;
+        blocks[127] = (60 * 8) & 0xFF;
+        cws_sha1_block_ni(h, blocks);
+        cws_sha1_block_ni(h, blocks + 64);
+    } else
+#endif
+    {
+        (void)portable;
+        cws_sha1_schedule(w, blocks);
+        cws_sha1_rounds(h, w);
+        cws_sha1_rounds(h, cws_padding);
+    }
     for (i = 0; i < 20; i++) digest[i] = (uint8_t)(h[i / 4] >> (24 - 8 * (i % 4)));
     digest[20] = 0;
     for (i = 0; i < 7; i++) {

@@ -1,10 +1,8 @@
-/* UTF-8 (RFC 3629): an incremental validator, and an encoder from the three widths in which CPython stores text. */
+/* UTF-8 (RFC 3629) that comes in pieces: an incremental validator. */
 #ifndef CWS_UTF8_H
 #define CWS_UTF8_H
 
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "measure.h"
 
 /* All zero: between two characters. Else `need` more bytes must come, the next of them from `low` to `high`. */
 typedef struct {
@@ -12,6 +10,9 @@ typedef struct {
     uint8_t low;
     uint8_t high;
 } cws_utf8_state;
+
+/* Fewer bytes than this are looked at one by one. */
+#define CWS_WORTH_VECTORS 32
 
 #define CWS_IS_CONTINUATION(c) (((c) & 0xC0) == 0x80)
 
@@ -51,11 +52,29 @@ static inline const uint8_t *cws_utf8_skip(const uint8_t *p, const uint8_t *end)
     }
 }
 
+/* How many of the last bytes belong to a character that goes on after them, if the text is valid. */
+static inline size_t cws_utf8_unfinished(const uint8_t *p, size_t n) {
+    size_t i;
+    for (i = 1; i <= 3 && i <= n; i++) {
+        uint8_t c = p[n - i];
+        if (!CWS_IS_CONTINUATION(c)) return (c >= 0xC0) + (size_t)(c >= 0xE0) + (size_t)(c >= 0xF0) >= i ? i : 0;
+    }
+    return 0;
+}
+
 /* Returns 1 if everything so far may be the beginning of valid UTF-8, 0 from the first byte on that says otherwise. */
-static inline int cws_utf8_feed(cws_utf8_state *state, const uint8_t *p, size_t n) {
+static inline int cws_utf8_feed(int level, cws_utf8_state *state, const uint8_t *p, size_t n) {
     const uint8_t *end = p + n;
     uint8_t c, need = state->need, low = state->low, high = state->high;
     while (p < end) {
+        if (!need && level != CWS_LEVEL_BASELINE && end - p >= CWS_WORTH_VECTORS) {
+            /* whole characters by vectors, and the rest of the last one here */
+            size_t whole = (size_t)(end - p) - cws_utf8_unfinished(p, (size_t)(end - p));
+            cws_measure measure;
+            if (!cws_measure_at(level, (uint8_t *)p, whole, 0, 0, &measure)) return 0; /* nothing is written there */
+            p += whole;
+            if (p == end) break;
+        }
         if (need) {
             c = *p++;
             if (c < low || c > high) return 0;
@@ -90,64 +109,6 @@ static inline int cws_utf8_feed(cws_utf8_state *state, const uint8_t *p, size_t 
     state->low = low;
     state->high = high;
     return 1;
-}
-
-/* How many bytes `n` characters take, and how to write them, for each width of characters. No branch in the counting, so that
- * the compiler turns it into vectors. A surrogate makes the size -1. */
-#define CWS_DEFINE_UTF8(type, size_name, write_name)                            \
-    static ptrdiff_t size_name(const type *text, size_t n) {                    \
-        size_t size = n, i;                                                     \
-        uint32_t surrogates = 0;                                                \
-        for (i = 0; i < n; i++) {                                               \
-            uint32_t c = text[i];                                               \
-            size += (size_t)(c >= 0x80) + (c >= 0x800) + (c >= 0x10000);        \
-            surrogates |= (uint32_t)((c & 0xFFFFF800u) == 0xD800u);             \
-        }                                                                       \
-        return surrogates ? -1 : (ptrdiff_t)size;                               \
-    }                                                                           \
-    static void write_name(uint8_t *to, const type *text, size_t n) {           \
-        const type *end = text + n;                                             \
-        while (text < end) {                                                    \
-            uint32_t c = *text++;                                               \
-            if (c < 0x80) {                                                     \
-                *to++ = (uint8_t)c;                                             \
-            } else if (c < 0x800) {                                             \
-                to[0] = (uint8_t)(0xC0 | (c >> 6));                             \
-                to[1] = (uint8_t)(0x80 | (c & 0x3F));                           \
-                to += 2;                                                        \
-            } else if (c < 0x10000) {                                           \
-                to[0] = (uint8_t)(0xE0 | (c >> 12));                            \
-                to[1] = (uint8_t)(0x80 | ((c >> 6) & 0x3F));                    \
-                to[2] = (uint8_t)(0x80 | (c & 0x3F));                           \
-                to += 3;                                                        \
-            } else {                                                            \
-                to[0] = (uint8_t)(0xF0 | (c >> 18));                            \
-                to[1] = (uint8_t)(0x80 | ((c >> 12) & 0x3F));                   \
-                to[2] = (uint8_t)(0x80 | ((c >> 6) & 0x3F));                    \
-                to[3] = (uint8_t)(0x80 | (c & 0x3F));                           \
-                to += 4;                                                        \
-            }                                                                   \
-        }                                                                       \
-    }
-
-CWS_DEFINE_UTF8(uint8_t, cws_utf8_size_1, cws_utf8_write_1)
-CWS_DEFINE_UTF8(uint16_t, cws_utf8_size_2, cws_utf8_write_2)
-CWS_DEFINE_UTF8(uint32_t, cws_utf8_size_4, cws_utf8_write_4)
-
-/* `kind` is the width of a character in bytes. */
-static inline ptrdiff_t cws_utf8_size(int kind, const void *text, size_t n) {
-    if (kind == 1) return cws_utf8_size_1((const uint8_t *)text, n);
-    if (kind == 2) return cws_utf8_size_2((const uint16_t *)text, n);
-    return cws_utf8_size_4((const uint32_t *)text, n);
-}
-
-static inline void cws_utf8_write(uint8_t *to, int kind, const void *text, size_t n) {
-    if (kind == 1)
-        cws_utf8_write_1(to, (const uint8_t *)text, n);
-    else if (kind == 2)
-        cws_utf8_write_2(to, (const uint16_t *)text, n);
-    else
-        cws_utf8_write_4(to, (const uint32_t *)text, n);
 }
 
 #endif
