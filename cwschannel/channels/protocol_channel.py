@@ -61,10 +61,10 @@ class ProtocolWebSocketChannel(WebSocketChannel):
 
     async def send(self, message: str | BytesLike) -> None:
         io = self._io
+        self._sink.check_free()
+        io.send(message)  # before it is open, too: what is added meanwhile comes after it
         if io.connection is None:
             await io.opened
-        self._sink.check_free()
-        io.send(message)
         if io.outbox.blocked is not None:
             await io.outbox.drain()
 
@@ -148,6 +148,8 @@ class _ProtocolSink(RuledSink[str | BytesLike], WebSocketSink):
             pass  # guarantee 3: the stream has ended, or is about to
 
     def _put_error(self, error: Exception) -> None:
+        if self._is_gone():
+            return
         self._error = error
         self.close(INTERNAL_SERVER_ERROR)
 
