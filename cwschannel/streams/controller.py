@@ -169,7 +169,7 @@ class StreamController(RuledSink[T]):
     def _hand_on_later(self) -> None:
         self._flush_due = False
         self._hand_on()
-        if self._closed:
+        if self._closed and not self._flush_due:  # a task that was woken meanwhile may have added, and closed
             self._stream.finish(at_once=True)
 
     def _hand_on(self) -> None:

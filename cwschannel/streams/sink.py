@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from ..exceptions import ChannelStateError
+from .completion import Completion
+from .loops import current_loop
 
 __all__ = ["ForwardingSink", "MappedSink", "RuledSink", "StreamSink"]
 
 S = TypeVar("S")
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
+
+# A sink that has room, or drops, and an iterable that never waits would keep the loop for as long as there are items.
+_LONGEST_STRETCH: Final = 64
 
 
 class StreamSink(ABC, Generic[T_contra]):
@@ -83,6 +88,7 @@ class RuledSink(StreamSink[T_contra]):
         try:
             await self.wait_for_room()
             iterator = _iterate(items)
+            stretch = 0
             while not self._is_gone():
                 try:
                     item = await anext(iterator)
@@ -90,6 +96,9 @@ class RuledSink(StreamSink[T_contra]):
                     break
                 self._put(item)
                 await self.wait_for_room()
+                stretch += 1
+                if stretch % _LONGEST_STRETCH == 0:
+                    await _let_others_run()
         finally:
             self._adding = False
 
@@ -181,6 +190,12 @@ class MappedSink(ForwardingSink[T_contra]):
 def _iterate(items: AsyncIterable[T] | Iterable[T]) -> AsyncIterator[T]:
     """Go through an iterable of either kind."""
     return aiter(items) if isinstance(items, AsyncIterable) else _Each(iter(items))
+
+
+async def _let_others_run() -> None:
+    passed = Completion()
+    current_loop().call_soon(passed.finish)
+    await passed
 
 
 class _Each(AsyncIterator[T]):
