@@ -74,15 +74,11 @@ class FaultyByteChannel(StreamChannel[bytes]):
         self._bytes: ControlledStream[bytes] = ControlledStream(current_loop(), self._on_demand)
         self._guard = _FaultySink(inner, self._bytes, outgoing)
         super().__init__(self._bytes, self._guard)
-        way = _Way(incoming, self._take, self._end, self._guard.cut)
+        way = _Way(incoming, self._take, self._bytes.finish, self._guard.cut)
         self._guard.source = inner.stream.listen(way.add, on_error=self._bytes.deliver_error, on_done=way.end)
 
     def _take(self, chunk: bytes) -> None:
         self._bytes.deliver((chunk,), at_once=True)
-
-    def _end(self) -> None:
-        self._guard.end()
-        self._bytes.finish()
 
     def _on_demand(self, wanted: bool) -> None:
         pass  # what waits in tests is small
@@ -163,14 +159,9 @@ class _FaultySink(RuledSink[bytes]):
     def cut(self) -> None:
         """Lose the connection."""
         if not self._gone:
+            self._gone = True
             self._stream.deliver_error(ConnectionResetError("the connection was cut, as the test wanted it"))
             self._stream.finish()
-            self.end()
-
-    def end(self) -> None:
-        """Take nothing more."""
-        if not self._gone:
-            self._gone = True
             self._close()
 
     def _add(self, piece: bytes) -> None:
@@ -188,8 +179,7 @@ class _FaultySink(RuledSink[bytes]):
             self._way.add(item)
 
     def _put_error(self, error: Exception) -> None:
-        if not self._gone:
-            self._inner.sink.add_error(error)
+        self._inner.sink.add_error(error)
 
     def _finish(self) -> None:
         self._stream.discard()

@@ -46,7 +46,7 @@ class RelayedStream(ControlledStream[T]):
         Raises:
             ChannelStateError: it has a reader already.
         """
-        self._source = source.listen(self._take, on_error=self._take_error, on_done=self._end)
+        self._source = source.listen(self._take, on_error=self.deliver_error, on_done=self._end)
         if self._is_paused:
             self._source.pause()
 
@@ -56,15 +56,15 @@ class RelayedStream(ControlledStream[T]):
             self._source.cancel()
         self.discard()
 
+    def deliver_error(self, error: Exception, *, at_once: bool = False) -> None:
+        super().deliver_error(error, at_once=at_once)
+        self._check_room()
+
     def _take(self, item: Any) -> None:
         self.deliver((item,), at_once=True)
-        self._check_bound()
+        self._check_room()
 
-    def _take_error(self, error: Exception) -> None:
-        self.deliver_error(error, at_once=True)
-        self._check_bound()
-
-    def _check_bound(self) -> None:
+    def _check_room(self) -> None:
         if len(self.queue) > _MOST_WAITING and not self.held_back:
             self.held_back = True
             self._pass_on_demand(False)
@@ -138,7 +138,7 @@ class ExpandedStream(LazyStream[S]):
         try:
             made = tuple(self._function(item))
         except Exception as error:
-            self._take_error(error)
+            self.deliver_error(error, at_once=True)
             return
         for one in made:
             super()._take(one)

@@ -43,7 +43,7 @@ async def test_nothing_else_can_be_done_with_the_sink_while_add_stream_runs(pair
     assert await pair.far.read(1) == [1]
     forbidden: list[Callable[[], object]] = [
         lambda: pair.near.add(9),
-        lambda: pair.near.sink.close(),
+        pair.near.sink.close,
         lambda: pair.near.add_error(ValueError()),
     ]
     for call in forbidden:
