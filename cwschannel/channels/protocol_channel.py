@@ -148,8 +148,6 @@ class _ProtocolSink(RuledSink[str | BytesLike], WebSocketSink):
             pass  # guarantee 3: the stream has ended, or is about to
 
     def _put_error(self, error: Exception) -> None:
-        if self._is_gone():
-            return
         self._error = error
         self.close(INTERNAL_SERVER_ERROR)
 

@@ -92,8 +92,6 @@ class _GuaranteeSink(RuledSink[T]):
             self._inner.add(item)
 
     def _put_error(self, error: Exception) -> None:
-        if self._gone:
-            return
         if self._allow_errors:
             self._inner.add_error(error)
         else:

@@ -80,7 +80,8 @@ class RuledSink(StreamSink[T_contra]):
 
     def add_error(self, error: Exception) -> None:
         self.check_free()
-        self._put_error(error)
+        if not self._is_gone():
+            self._put_error(error)
 
     async def add_stream(self, items: AsyncIterable[T_contra] | Iterable[T_contra]) -> None:
         self.check_free()
@@ -125,7 +126,7 @@ class RuledSink(StreamSink[T_contra]):
 
     @abstractmethod
     def _put_error(self, error: Exception) -> None:
-        """Take an error."""
+        """Take an error. Not called when it would be dropped."""
 
     @abstractmethod
     def _finish(self) -> None:

@@ -147,7 +147,7 @@ class Listener:
 
 @dataclass
 class Pair:
-    """What a test is given. ``problems`` is what the loop's exception handler was called with: whoever expects some takes it."""
+    """What a test is given. ``problems`` is what the loop's exception handler was called with."""
 
     kind: Kind
     near: End
@@ -367,6 +367,12 @@ async def websocket_over(make: Callable[[], Any]) -> AsyncIterator[Channels]:
 
 
 @contextlib.asynccontextmanager
+async def json_over_websocket() -> AsyncIterator[Channels]:
+    async with websocket_over(in_memory) as (near, far):
+        yield near.transform(json_document), far.transform(json_document)
+
+
+@contextlib.asynccontextmanager
 async def websocket_wrapping() -> AsyncIterator[Channels]:
     loop = asyncio.get_running_loop()
     transports = [(await loop.create_connection(asyncio.Protocol, sock=sock))[0] for sock in socket.socketpair()]
@@ -418,13 +424,8 @@ KINDS = [
     _kind(anyio_socket, "anyio", False, **CHUNKS),
     _kind(anyio_socket, "anyio-far", True, **CHUNKS),
     _kind(websocket_over, "websocket-memory", in_memory, **WEBSOCKET),
-    _kind(
-        websocket_over,
-        "websocket-socket",
-        functools.partial(over_sockets, byte_channels.from_socket),
-        **WEBSOCKET,
-        wire=True,
-    ),
+    _kind(websocket_over, "websocket-socket", lambda: over_sockets(byte_channels.from_socket), **WEBSOCKET, wire=True),
+    _kind(json_over_websocket, "json-websocket", **{**DOCUMENTS, "large": 65536}, forwards_errors=False),
     _kind(websocket_wrapping, "websocket-wrapping", **WEBSOCKET, wire=True),
     _kind(websocket_of_server, "websocket-client", False, **WEBSOCKET, wire=True),
     _kind(websocket_of_server, "websocket-server", True, **WEBSOCKET, wire=True),
