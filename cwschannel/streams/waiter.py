@@ -38,6 +38,7 @@ class Waiter:
         callback, context = self._callback, self._context
         if callback is None:
             return
+        self._callback = None  # or the task, its error, the error's traceback and this would keep each other alive
         if at_once and context is not None and asyncio.current_task(self._loop) is None:
             try:
                 context.run(callback, self)
