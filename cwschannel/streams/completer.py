@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterable, Awaitable, Iterable
 from typing import Any, Final, Generic, TypeVar
 
@@ -109,11 +110,10 @@ class _LateSink(RuledSink[T]):
                 self._hand_over(inner)
             except Exception as error:  # of whoever added it, and is gone
                 self._error = error
-                try:
+                with contextlib.suppress(BackPressureError, ChannelStateError):  # no room for it either; or it is closed
                     inner.add_error(error)
+                with contextlib.suppress(ChannelStateError):  # somebody else uses it
                     inner.close()
-                except ChannelStateError:  # an error that was kept has closed it already
-                    pass
         self._kept.clear()
         self._connected.finish()
 

@@ -91,7 +91,9 @@ class TestDerived:
         assert await closed(1, 2).expand(lambda item: (made for made in (item, -item))).to_list() == [1, -1, 2, -2]
 
     async def test_they_can_be_chained_and_keep_the_order(self) -> None:
-        stream = closed(*range(20)).map(lambda item: item * 2).where(lambda item: item % 3 == 0).expand(lambda item: (item, "x"))
+        stream = (
+            closed(*range(20)).map(lambda item: item * 2).where(lambda item: item % 3 == 0).expand(lambda item: (item, "x"))
+        )
         assert await stream.to_list() == [one for item in range(0, 40, 6) for one in (item, "x")]
 
     async def test_cast_passes_what_is_of_the_kind_and_makes_an_error_of_what_is_not(self) -> None:
