@@ -104,7 +104,6 @@ class _LateSink(RuledSink[T]):
 
     def connect(self, inner: StreamSink[T] | None) -> None:
         """Add what was kept to the real sink, if there is one."""
-        self._inner = inner
         if inner is not None:
             try:
                 self._hand_over(inner)
@@ -114,11 +113,12 @@ class _LateSink(RuledSink[T]):
                     inner.add_error(error)
                 with contextlib.suppress(ChannelStateError):  # somebody else uses it
                     inner.close()
+        self._inner = inner
         self._kept.clear()
         self._connected.finish()
 
     def _hand_over(self, inner: StreamSink[T]) -> None:
-        for item in self._kept:
+        for item in self._kept:  # and what is added meanwhile, by whoever is called back within this
             if type(item) is Failure:
                 inner.add_error(item.error)
             else:

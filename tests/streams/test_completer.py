@@ -138,6 +138,28 @@ class TestSetChannel:
         late.channel.sink.close()
         assert await late.far.stream.to_list() == [0, 1, 2, 3]
 
+    async def test_what_is_added_while_it_is_set_comes_after_what_was_added_before(self) -> None:
+        controller = StreamChannelController[str](sync=True)
+        late = Late((controller.local, controller.foreign))
+        for item in ("1", "2"):
+            late.channel.sink.add(item)
+        got: list[object] = []
+
+        def answer(item: str) -> None:
+            got.append(item)
+            late.far.sink.add(f"answer to {item}")
+
+        def go_on(item: str) -> None:
+            if item == "answer to 1":
+                late.channel.sink.add("3")
+                late.channel.sink.close()
+
+        late.channel.stream.listen(go_on)
+        late.far.stream.listen(answer, on_done=lambda: got.append("done"))
+        late.complete()
+        await settle()
+        assert got == ["1", "2", "3", "done"]
+
 
 class TestEarlyClose:
     async def test_what_was_added_before_it_arrives_and_the_stream_ends_at_once(self) -> None:

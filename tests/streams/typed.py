@@ -61,7 +61,7 @@ async def channels(channel: StreamChannel[str], web_socket: WebSocketChannel) ->
     assert_type(channel.transform(msgspec_document(int)), StreamChannel[int])
     assert_type(channel.transform(Disconnector[str]()), StreamChannel[str])
     assert_type(channel.change_stream(lambda stream: stream.where(str.isdigit)), StreamChannel[str])
-    channel.change_stream(lambda stream: stream.map(len))  # type: ignore[arg-type, return-value]
+    channel.change_stream(lambda stream: stream.map(len))  # type: ignore[arg-type]
     async for item in channel:
         assert_type(item, str)
     channel.pipe(StreamChannelController[bytes]().local)  # type: ignore[arg-type]
@@ -71,7 +71,7 @@ async def channels(channel: StreamChannel[str], web_socket: WebSocketChannel) ->
 
     assert_type(StreamChannelCompleter.from_future(make()), StreamChannel[str])
     multi: MultiChannel[str] = MultiChannel(channel)
-    assert_type(multi.virtual_channel(), VirtualChannel[Any])
+    assert_type(multi.virtual_channel(), VirtualChannel[str])
     assert_type(await web_socket.recv(), str | bytes)
     web_socket.pipe(web_socket)
     near, _far = byte_channels.memory_pair()
