@@ -10,10 +10,7 @@ import pytest
 from cwschannel.exceptions import BackPressureError, ChannelStateError
 from cwschannel.streams.controller import StreamController
 
-
-async def settle() -> None:
-    for _ in range(6):
-        await asyncio.sleep(0)
+from .conftest import settle
 
 
 class Broadcast:

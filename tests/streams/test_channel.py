@@ -14,6 +14,7 @@ from cwschannel.streams.sink import MappedSink
 from cwschannel.testing import connected_pair, memory_pair
 
 from ..channels.running import until
+from .conftest import wait
 
 
 class TestDerived:
@@ -86,11 +87,7 @@ class Middle:
         one, other = StreamChannelController[Any](**options), StreamChannelController[Any](**options)
         self.left, self.right = one.foreign, other.foreign
         self.near_left, self.near_right = one.local, other.local
-        self.done = asyncio.ensure_future(_wait(self.near_left.pipe(self.near_right)))
-
-
-async def _wait(awaitable: Any) -> None:
-    await awaitable
+        self.done = asyncio.ensure_future(wait(self.near_left.pipe(self.near_right)))
 
 
 class TestPipe:

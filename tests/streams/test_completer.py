@@ -14,10 +14,7 @@ from cwschannel.streams.channel_controller import StreamChannelController
 from cwschannel.streams.completer import StreamChannelCompleter
 from cwschannel.testing import connected_pair, memory_pair
 
-
-async def settle() -> None:
-    for _ in range(8):
-        await asyncio.sleep(0)
+from .conftest import settle, wait
 
 
 class Late:
@@ -101,7 +98,7 @@ class TestSetChannel:
         late = Late()
         adding = asyncio.create_task(late.channel.sink.add_stream(range(5)))
         room = asyncio.create_task(late.channel.sink.wait_for_room())
-        flush = asyncio.ensure_future(_wait(late.channel.sink.flush()))
+        flush = asyncio.ensure_future(wait(late.channel.sink.flush()))
         await settle()
         assert not any(task.done() for task in (adding, room, flush))
         with pytest.raises(ChannelStateError, match="add_stream"):
@@ -253,7 +250,7 @@ class TestSetError:
             reading = asyncio.create_task(channel.stream.to_list()) if early else None
             await settle()
             channel.sink.add(1)
-            flush = asyncio.ensure_future(_wait(channel.sink.flush()))
+            flush = asyncio.ensure_future(wait(channel.sink.flush()))
             adding = asyncio.create_task(channel.sink.add_stream([2]))
             await settle()
             completer.set_error(KeyError("no channel"))
@@ -325,7 +322,3 @@ class TestFromFuture:
         with pytest.raises(ChannelStateError, match="one listener"):
             await channel.stream.first()
         await channel.sink.done
-
-
-async def _wait(awaitable: Any) -> None:
-    await awaitable

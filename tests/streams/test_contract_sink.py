@@ -151,50 +151,49 @@ async def test_there_is_room_while_little_is_on_its_way_and_when_nobody_will_tak
     await pair.far.sink.wait_for_room()
 
 
+class HeldBack:
+    """A task that adds 2000 items, unless it is told that it is enough."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.kind = pair.kind
+        self.taken = 0
+        self.enough = False
+        self.adding = asyncio.create_task(pair.near.sink.add_stream(self._generate()))
+
+    async def _generate(self) -> AsyncIterator[Any]:
+        while self.taken < 2000 and not self.enough:
+            self.taken += 1
+            yield self.kind.item(self.taken, self.kind.large)
+
+    async def until_it_waits(self) -> None:
+        before = -1
+        while before < self.taken:
+            before = self.taken
+            await asyncio.sleep(0.03)
+        assert self.taken < 2000, "the sender was not held back"
+        assert not self.adding.done()
+
+
 @for_each_kind(when=lambda kind: kind.holds_back)
 async def test_a_reader_that_pauses_holds_back_the_sender_and_loses_nothing(pair: Pair) -> None:
     listener = Listener(pair.far)
     listener.subscription.pause()
-    taken, enough = 0, False
-
-    async def generate() -> AsyncIterator[Any]:
-        nonlocal taken
-        while taken < 2000 and not enough:
-            taken += 1
-            yield pair.kind.item(taken, pair.kind.large)
-
-    adding = asyncio.create_task(pair.near.sink.add_stream(generate()))
-    before = -1
-    while before < taken:
-        before = taken
-        await asyncio.sleep(0.03)
-    assert taken < 2000, "the sender was not held back"
-    assert not adding.done()
+    sender = HeldBack(pair)
+    await sender.until_it_waits()
     assert listener.log == []
-    enough = True
+    sender.enough = True
     listener.subscription.resume()
-    await adding
+    await sender.adding
     pair.near.sink.close()
     await until(lambda: listener.done)
-    assert listener.numbers == list(range(1, taken + 1))
+    assert listener.numbers == list(range(1, sender.taken + 1))
 
 
 @for_each_kind(when=lambda kind: kind.holds_back)
 async def test_a_sender_that_is_held_back_is_let_go_when_the_reader_closes(pair: Pair) -> None:
-    taken = 0
-
-    async def generate() -> AsyncIterator[Any]:
-        nonlocal taken
-        while taken < 2000:
-            taken += 1
-            yield pair.kind.item(taken, pair.kind.large)
-
-    adding = asyncio.create_task(pair.near.sink.add_stream(generate()))
-    before = -1
-    while before < taken:
-        before = taken
-        await asyncio.sleep(0.03)
+    sender = HeldBack(pair)
+    await sender.until_it_waits()
     pair.far.sink.close()
-    await adding
-    assert taken < 2000
+    await sender.adding
+    assert sender.taken < 2000
     await pair.near.done()

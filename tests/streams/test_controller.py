@@ -10,13 +10,10 @@ import pytest
 from cwschannel.exceptions import BackPressureError, ChannelStateError
 from cwschannel.streams.controller import StreamController
 
+from .conftest import settle, wait
+
 if TYPE_CHECKING:
     from .conftest import Problems
-
-
-async def settle() -> None:
-    for _ in range(6):
-        await asyncio.sleep(0)
 
 
 class Told:
@@ -283,7 +280,7 @@ class TestSink:
 
     async def test_done_ends_with_close_or_when_the_listener_cancels(self) -> None:
         controller = StreamController[int]()
-        waiting = asyncio.ensure_future(_wait(controller.done))
+        waiting = asyncio.ensure_future(wait(controller.done))
         await settle()
         assert not waiting.done()
         await controller.close()
@@ -300,7 +297,7 @@ class TestSink:
             await controller.flush()
             controller.add(1)
             controller.add(2)
-            first, second = (asyncio.ensure_future(_wait(controller.flush())) for _ in range(2))
+            first, second = (asyncio.ensure_future(wait(controller.flush())) for _ in range(2))
             await settle()
             assert await controller.stream.first() == 1
             await settle()
@@ -313,7 +310,7 @@ class TestSink:
         subscription = controller.stream.listen()
         subscription.pause()
         controller.add(1)
-        flushing = asyncio.ensure_future(_wait(controller.flush()))
+        flushing = asyncio.ensure_future(wait(controller.flush()))
         await settle()
         assert not flushing.done()
         subscription.cancel()
@@ -322,7 +319,3 @@ class TestSink:
     async def test_it_needs_a_loop(self) -> None:
         with pytest.raises(RuntimeError, match="no running event loop"):
             await asyncio.to_thread(StreamController)
-
-
-async def _wait(awaitable: Any) -> None:
-    await awaitable

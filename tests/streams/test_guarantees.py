@@ -14,12 +14,8 @@ from cwschannel.streams.channel import StreamChannel
 from cwschannel.streams.controller import StreamController
 from cwschannel.testing import connected_pair
 
+from .conftest import settle
 from .contract import Careless
-
-
-async def settle() -> None:
-    for _ in range(6):
-        await asyncio.sleep(0)
 
 
 class Ends:

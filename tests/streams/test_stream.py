@@ -10,6 +10,8 @@ import pytest
 from cwschannel.exceptions import ChannelStateError
 from cwschannel.streams.controller import StreamController
 
+from .conftest import settle
+
 if TYPE_CHECKING:
     from cwschannel.streams.stream import Stream
 
@@ -29,11 +31,6 @@ def closed(*items: Any) -> Stream[Any]:
     controller = filled(*items)
     controller.close()
     return controller.stream
-
-
-async def settle() -> None:
-    for _ in range(6):
-        await asyncio.sleep(0)
 
 
 async def everything(stream: Stream[Any]) -> list[Any]:
