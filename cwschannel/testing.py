@@ -172,7 +172,7 @@ class _FaultySink(RuledSink[bytes]):
         self._inner.sink.close()
 
     def _is_gone(self) -> bool:
-        return self._gone
+        return self._gone or self._stream.finished
 
     def _put(self, item: bytes) -> None:
         if not self._gone:

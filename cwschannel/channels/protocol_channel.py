@@ -62,11 +62,11 @@ class ProtocolWebSocketChannel(WebSocketChannel):
     async def send(self, message: str | BytesLike) -> None:
         io = self._io
         sink = self._sink
-        if io.connection is None:
-            await io.opened
         if sink._closed or sink._adding:
             sink.check_free()
-        io.send(message)
+        io.send(message)  # before it is open, too: what is added meanwhile comes after it
+        if io.connection is None:
+            await io.opened
         if io.outbox.blocked is not None:
             await io.outbox.drain()
 

@@ -36,7 +36,10 @@ class StreamsByteChannel(ByteChannel):
 
     def abort(self) -> None:
         self._task.cancel()
-        self._writer.transport.abort()
+        try:
+            self._writer.transport.abort()
+        except AttributeError:  # how asyncio's transports say that they were closed and told so
+            pass
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._writer.get_extra_info(name, default)
@@ -82,7 +85,7 @@ class _StreamsSink(RuledSink[bytes]):
         return self._done
 
     async def wait_for_room(self) -> None:
-        if not self._is_gone():
+        if not self._writer.is_closing():
             try:
                 await self._writer.drain()
             except OSError:  # it is lost, which the stream tells
@@ -94,14 +97,20 @@ class _StreamsSink(RuledSink[bytes]):
     async def _flush(self) -> None:
         transport = self._writer.transport
         low, high = transport.get_write_buffer_limits()
-        transport.set_write_buffer_limits(0)
+        self._set_limits(0, 0)
         try:
             await self.wait_for_room()
         finally:
-            transport.set_write_buffer_limits(high, low)
+            self._set_limits(high, low)
+
+    def _set_limits(self, high: int, low: int) -> None:
+        try:
+            self._writer.transport.set_write_buffer_limits(high, low)
+        except RuntimeError:  # of uvloop, when it is closed
+            pass
 
     def _is_gone(self) -> bool:
-        return self._writer.is_closing()
+        return self._stream.finished or self._writer.is_closing()
 
     def _put(self, item: bytes) -> None:
         if self._is_gone():

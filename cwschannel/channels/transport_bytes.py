@@ -102,8 +102,9 @@ class TransportByteChannel(ByteChannel):
         self._protocol = protocol
 
     def abort(self) -> None:
-        assert self._protocol.transport is not None
-        self._protocol.transport.abort()
+        if not self._protocol.closed.done():  # asyncio's abort() cannot bear being called then
+            assert self._protocol.transport is not None
+            self._protocol.transport.abort()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         assert self._protocol.transport is not None
@@ -137,7 +138,7 @@ class _TransportSink(RuledSink[bytes]):
 
     def _is_gone(self) -> bool:
         assert self._protocol.transport is not None
-        return self._protocol.transport.is_closing()
+        return self._protocol.stream.finished or self._protocol.transport.is_closing()
 
     def _put(self, item: bytes) -> None:
         if not self._is_gone():
@@ -154,7 +155,7 @@ class _TransportSink(RuledSink[bytes]):
     def _finish(self) -> None:
         protocol = self._protocol
         protocol.stream.discard()
-        if not self._is_gone():
+        assert protocol.transport is not None
+        if not protocol.transport.is_closing():
             protocol.outbox.write_pending()
-            assert protocol.transport is not None
             protocol.transport.close()

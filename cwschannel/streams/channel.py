@@ -69,9 +69,12 @@ class StreamChannel(Generic[T]):
     def with_close_guarantee(stream: Stream[T], sink: StreamSink[T]) -> StreamChannel[T]:
         """Return a channel that keeps guarantee 2, where ``stream`` and ``sink`` keep the others.
 
-        Dart has a lighter class for it; here it is that of ``with_guarantees``, which keeps them all.
+        That is so of a stream and a sink that were made of a channel's: what waits in between must not come out after
+        ``close()``. ``stream`` is not read before somebody reads, and ``close`` takes what that of ``sink`` takes.
         """
-        return StreamChannel.with_guarantees(stream, sink)
+        from .guarantees import CloseGuaranteeChannel
+
+        return CloseGuaranteeChannel(stream, sink)
 
     # Channels made of this one, which is used through them from then on.
 
@@ -89,11 +92,11 @@ class StreamChannel(Generic[T]):
 
     def change_stream(self, change: Callable[[Stream[T]], Stream[T]]) -> StreamChannel[T]:
         """Return a channel with another stream: ``change(stream)``."""
-        return StreamChannel(change(self.stream), self.sink)
+        return StreamChannel.with_close_guarantee(change(self.stream), self.sink)
 
     def change_sink(self, change: Callable[[StreamSink[T]], StreamSink[T]]) -> StreamChannel[T]:
         """Return a channel with another sink: ``change(sink)``."""
-        return StreamChannel(self.stream, change(self.sink))
+        return StreamChannel.with_close_guarantee(self.stream, change(self.sink))
 
     def cast(self, kind: type[S]) -> StreamChannel[S]:
         """Return a channel of ``kind``, for which type checkers take it then.
@@ -102,7 +105,7 @@ class StreamChannel(Generic[T]):
         of your own types see ``StreamChannelTransformer.from_codec``, ``json_document``, ``msgspec_document`` and
         ``pydantic_document``.
         """
-        return StreamChannel(self.stream.cast(kind), MappedSink(self.sink, checker(kind)))
+        return StreamChannel.with_close_guarantee(self.stream.cast(kind), MappedSink(self.sink, checker(kind)))
 
     def pipe(self, other: StreamChannel[T]) -> Awaitable[None]:
         """Connect two channels: what comes from one is added to the other, both ways, until both are closed.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+import contextlib
+from collections.abc import AsyncIterable, Awaitable, Iterable
 from typing import Any, Final, Generic, TypeVar
 
 from ..exceptions import BackPressureError, ChannelStateError
@@ -27,7 +28,9 @@ class StreamChannelCompleter(Generic[T]):
     arguments is handed on after it.
 
     Attributes:
-        channel: to be used as if it were the real one.
+        channel: to be used as if it were the real one. If the real one refuses something of what was kept, an item of the
+            wrong type or a code that may not be sent, that error closes it, as if it had been given to ``add_error``, and
+            ends ``done``.
     """
 
     __slots__ = ("_completed", "_late", "_relay", "channel")
@@ -45,11 +48,12 @@ class StreamChannelCompleter(Generic[T]):
 
         async def complete() -> None:
             try:
-                channel = await future
+                completer.set_channel(await future)
             except Exception as error:
                 completer.set_error(error)
-            else:
-                completer.set_channel(channel)
+            except BaseException:
+                completer.set_error(ChannelStateError("there will be no channel: what it was awaited from was cancelled"))
+                raise
 
         completer._late.task = current_loop().create_task(complete())
         return completer.channel
@@ -58,11 +62,12 @@ class StreamChannelCompleter(Generic[T]):
         """Connect ``channel`` with a real one.
 
         Raises:
-            ChannelStateError: that was done before.
+            ChannelStateError: that was done before; or somebody reads ``channel.stream``, and there is no real one still.
         """
-        self._complete()
+        self._check_open()
         if not self._late.is_closed:
             self._relay.connect(channel.stream)
+        self._completed = True
         self._late.connect(channel.sink)
 
     def set_error(self, error: Exception) -> None:
@@ -71,21 +76,21 @@ class StreamChannelCompleter(Generic[T]):
         Raises:
             ChannelStateError: it was completed before.
         """
-        self._complete()
+        self._check_open()
+        self._completed = True
         self._relay.deliver_error(error)
         self._relay.finish()
         self._late.connect(None)
 
-    def _complete(self) -> None:
+    def _check_open(self) -> None:
         if self._completed:
             raise ChannelStateError("the channel was completed already: set_channel() and set_error() can be called once")
-        self._completed = True
 
 
 class _LateSink(RuledSink[T]):
     """Keeps what is added until there is a sink to add it to."""
 
-    __slots__ = ("_connected", "_inner", "_kept", "_relay", "_to_close", "task")
+    __slots__ = ("_connected", "_error", "_inner", "_kept", "_relay", "_to_close", "task")
 
     def __init__(self, relay: RelayedStream[T]) -> None:
         super().__init__()
@@ -93,23 +98,34 @@ class _LateSink(RuledSink[T]):
         self._inner: StreamSink[T] | None = None
         self._connected = Completion()
         self._kept: list[T | Failure] = []
+        self._error: Exception | None = None  # of what was kept, and could not be added
         self._to_close: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         self.task: object = None  # of from_future; kept here, because the loop keeps none
 
     def connect(self, inner: StreamSink[T] | None) -> None:
         """Add what was kept to the real sink, if there is one."""
-        self._inner = inner
-        kept, self._kept = self._kept, []
         if inner is not None:
-            for item in kept:
-                if type(item) is Failure:
-                    inner.add_error(item.error)
-                else:
-                    inner.add(item)  # type: ignore[arg-type]
-            if self._to_close is not None:
-                arguments, options = self._to_close
-                inner.close(*arguments, **options)
+            try:
+                self._hand_over(inner)
+            except Exception as error:  # of whoever added it, and is gone
+                self._error = error
+                with contextlib.suppress(BackPressureError, ChannelStateError):  # no room for it either; or it is closed
+                    inner.add_error(error)
+                with contextlib.suppress(ChannelStateError):  # somebody else uses it
+                    inner.close()
+        self._inner = inner
+        self._kept.clear()
         self._connected.finish()
+
+    def _hand_over(self, inner: StreamSink[T]) -> None:
+        for item in self._kept:  # and what is added meanwhile, by whoever is called back within this
+            if type(item) is Failure:
+                inner.add_error(item.error)
+            else:
+                inner.add(item)  # type: ignore[arg-type]
+        if self._to_close is not None:
+            arguments, options = self._to_close
+            inner.close(*arguments, **options)
 
     @property
     def is_closed(self) -> bool:
@@ -119,6 +135,16 @@ class _LateSink(RuledSink[T]):
     @property
     def done(self) -> Awaitable[None]:
         return Repeatable(self._wait_until_done)
+
+    async def add_stream(self, items: AsyncIterable[T] | Iterable[T]) -> None:
+        self.check_free()
+        self._adding = True
+        try:
+            await self._connected
+            if self._inner is not None:
+                await self._inner.add_stream(items)  # which knows when to stop
+        finally:
+            self._adding = False
 
     async def wait_for_room(self) -> None:
         await self._connected
@@ -130,12 +156,11 @@ class _LateSink(RuledSink[T]):
 
     def close(self, *arguments: Any, **options: Any) -> Awaitable[None]:
         self._check_not_adding()
-        self._closed = True
-        if self._connected.done():
-            if self._inner is not None:
-                self._inner.close(*arguments, **options)
+        if self._inner is not None:
+            self._inner.close(*arguments, **options)
         elif self._to_close is None:
             self._to_close = (arguments, options)
+        self._closed = True
         self._finish()
         return self.done
 
@@ -143,6 +168,8 @@ class _LateSink(RuledSink[T]):
         await self._connected
         if self._inner is not None:
             await self._inner.done
+        if self._error is not None:
+            raise self._error
 
     async def _wait_for_flush(self) -> None:
         await self._connected
@@ -150,7 +177,7 @@ class _LateSink(RuledSink[T]):
             await self._inner.flush()
 
     def _finish(self) -> None:
-        self._relay.discard()
+        self._relay.disconnect()
 
     def _is_gone(self) -> bool:
         return self._connected.done() and self._inner is None

@@ -99,7 +99,7 @@ class ControlledStream(Stream[T]):
 
     def deliver(self, items: Sequence[T], *, at_once: bool = False) -> None:
         """Hand on items; ``at_once`` if a waiting task may be resumed within this call."""
-        if self._discarding:
+        if self._discarding or self._finished:
             return
         if self.listener is not None:
             self.listener(items)
@@ -346,10 +346,11 @@ class _Subscription(StreamSubscription, Generic[T]):
         """Call back for the end, once everything before it was."""
         if self._cancelled or self._pauses or self._delivering or self._stream.queue:
             return
-        error = self._stream._why_ended()
+        error = None if self._stream._ended else self._stream._why_ended()
+        self._stream._ended = True
         if error is not None:
             self._fail(error)
-            if self._cancelled:  # by cancel_on_error
+            if self._cancelled or self._pauses:  # by cancel_on_error, or by on_error
                 return  # type: ignore[unreachable]
         self._cancelled = True
         if self._on_done is not None:

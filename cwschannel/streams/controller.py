@@ -28,9 +28,11 @@ class StreamController(RuledSink[T]):
         on_listen: called when the first reader comes.
         on_pause: called when the listener pauses, or when more than ``pause_at`` items wait.
         on_resume: called when items are wanted again.
-        on_cancel: called when the listener has cancelled. What is added after that is dropped.
+        on_cancel: called when the listener has cancelled. What is added after that is dropped, and ``done`` has ended.
         pause_at: with more items than this unread, ``wait_for_room`` and ``add_stream`` wait.
         max_waiting: with as many items as this unread, ``add`` raises ``BackPressureError``.
+
+    What the callbacks raise goes to the loop's exception handler.
 
     Raises:
         RuntimeError: there is no running event loop.
@@ -81,7 +83,7 @@ class StreamController(RuledSink[T]):
         self._emptied: Completion | None = None  # for those who wait for everything to be read
         self._done = Completion()
         self._stream: ControlledStream[T] = ControlledStream(
-            self._loop, self._on_demand, on_listen=on_listen or (lambda: None), on_cancel=self._cancelled
+            self._loop, self._on_demand, on_listen=lambda: self._call(on_listen), on_cancel=self._cancelled
         )
 
     @property
@@ -114,7 +116,8 @@ class StreamController(RuledSink[T]):
         return self._done
 
     async def wait_for_room(self) -> None:
-        while self._paused and not self._is_gone():
+        # What is pending counts too: whoever only ever waits here must come to wait, or it is never handed on.
+        while (self._paused or len(self._pending) > self._pause_at) and not self._closed and not self._is_gone():
             if self._resumed is None:
                 self._resumed = Completion()
             await self._resumed
@@ -160,12 +163,13 @@ class StreamController(RuledSink[T]):
         elif not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._hand_on_later)
+        self._let_go_on()
         self._done.finish()
 
     def _hand_on_later(self) -> None:
         self._flush_due = False
         self._hand_on()
-        if self._closed:
+        if self._closed and not self._flush_due:  # a task that was woken meanwhile may have added, and closed
             self._stream.finish(at_once=True)
 
     def _hand_on(self) -> None:
@@ -179,26 +183,41 @@ class StreamController(RuledSink[T]):
         if len(stream.queue) > self._pause_at and not self._paused:
             stream.held_back = True
             self._on_demand(False)
+        if not self._paused:
+            self._let_go_on()
         self._settle()
 
     def _on_demand(self, wanted: bool) -> None:
         if wanted:
             self._stream.held_back = False
-            resumed, self._resumed = self._resumed, None
-            if resumed is not None:
-                resumed.finish()
+            self._let_go_on()
         if wanted is self._paused:
             self._paused = not wanted
-            callback = self._on_resume if wanted else self._on_pause
-            if callback is not None:
-                callback()
+            if not self._is_gone():
+                self._call(self._on_resume if wanted else self._on_pause)
         self._settle()
 
     def _cancelled(self) -> None:
         self._pending.clear()
         self._settle()
-        if self._on_cancel is not None:
-            self._on_cancel()
+        self._done.finish()
+        self._call(self._on_cancel)
+
+    def _call(self, callback: Callable[[], object] | None) -> None:
+        if callback is None:
+            return
+        try:
+            callback()
+        except Exception as error:  # it is nobody's who is adding or reading just now
+            self._loop.call_exception_handler(
+                {"message": "a callback given to StreamController raised an error", "exception": error}
+            )
+
+    def _let_go_on(self) -> None:
+        """Let ``wait_for_room`` look again."""
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None:
+            resumed.finish()
 
     def _settle(self) -> None:
         """Let ``flush`` end, if everything was read."""

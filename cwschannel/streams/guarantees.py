@@ -1,19 +1,19 @@
-"""A channel that keeps the six guarantees of ``StreamChannel``, over a stream and a sink that need not."""
+"""Channels that keep the guarantees of ``StreamChannel``, over a stream and a sink that need not."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..exceptions import ChannelStateError
 from .channel import StreamChannel
 from .completion import Completion, Repeatable
 from .loops import current_loop
-from .relayed import RelayedStream
-from .sink import RuledSink, StreamSink
+from .relayed import LazyStream, RelayedStream
+from .sink import ForwardingSink, RuledSink, StreamSink
 from .stream import Stream
 
-__all__ = ["GuaranteeChannel"]
+__all__ = ["CloseGuaranteeChannel", "GuaranteeChannel"]
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class GuaranteeChannel(StreamChannel[T]):
         return self._guard.disconnect()
 
     def _stream_ended(self) -> None:
-        self._guard.disconnect()
+        self._guard.end()
 
 
 class _GuaranteeSink(RuledSink[T]):
@@ -67,7 +67,14 @@ class _GuaranteeSink(RuledSink[T]):
     def flush(self) -> Awaitable[None]:
         return self._inner.flush()
 
-    def disconnect(self, error: Exception | None = None) -> Awaitable[None]:
+    def disconnect(self) -> Awaitable[None]:
+        """End the stream, and the sink with it."""
+        if not self._relay.finished:
+            self._relay.disconnect()
+        self.end()
+        return self.done
+
+    def end(self, error: Exception | None = None) -> None:
         """Close the sink below, and take nothing more."""
         if not self._gone:
             self._gone = True
@@ -75,10 +82,7 @@ class _GuaranteeSink(RuledSink[T]):
                 self._closing = self._inner.close()
             except ChannelStateError:  # it is in the middle of an add_stream() that is not ours: its owner will close it
                 pass
-            if not self._relay.finished:
-                self._relay.disconnect()
             self._disconnected.finish(error)
-        return self.done
 
     def _is_gone(self) -> bool:
         return self._gone
@@ -88,13 +92,38 @@ class _GuaranteeSink(RuledSink[T]):
             self._inner.add(item)
 
     def _put_error(self, error: Exception) -> None:
-        if self._gone:
-            return
         if self._allow_errors:
             self._inner.add_error(error)
         else:
-            self.disconnect(error)
+            self._relay.disconnect()
+            self.end(error)
 
     def _finish(self) -> None:
-        self.disconnect()
-        self._relay.discard()
+        self._relay.disconnect()
+        self.end()
+
+
+class CloseGuaranteeChannel(StreamChannel[T]):
+    """What ``StreamChannel.with_close_guarantee`` returns: nothing comes out of its stream once its sink was closed."""
+
+    __slots__ = ()
+
+    def __init__(self, stream: Stream[T], sink: StreamSink[T]) -> None:
+        # One that is a relay already can be ended without another.
+        relay: LazyStream[T] = stream if isinstance(stream, LazyStream) else LazyStream(stream)
+        super().__init__(relay, _CloseGuaranteeSink(sink, relay))
+
+
+class _CloseGuaranteeSink(ForwardingSink[T]):
+    """Ends the stream when it is closed."""
+
+    __slots__ = ("_relay",)
+
+    def __init__(self, inner: StreamSink[T], relay: LazyStream[T]) -> None:
+        super().__init__(inner)
+        self._relay = relay
+
+    def close(self, *arguments: Any, **options: Any) -> Awaitable[None]:
+        done = super().close(*arguments, **options)
+        self._relay.disconnect()
+        return done

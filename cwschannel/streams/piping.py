@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from ..exceptions import ChannelStateError, ConnectionClosed
+from ..exceptions import ChannelStateError, ConnectionClosed, OpeningFailed
 from .channel import StreamChannel
 from .completion import Completion
 from .loops import Handle, current_loop
@@ -42,10 +42,16 @@ async def _carry(source: StreamChannel[T], target: StreamChannel[T]) -> None:
         try:
             await target.sink.add_stream(source.stream)
             break
-        except ConnectionClosed:  # of the source
+        except (ConnectionClosed, OpeningFailed):  # of the source
             break
-        except ChannelStateError:  # somebody else closed the target, or uses it
+        except ChannelStateError:  # somebody else closed the target, or uses it; or reads the source
             return
         except Exception as error:  # an error among the items; after it the stream goes on, or ends
-            target.sink.add_error(error)
-    await target._close_like(source)
+            try:
+                target.sink.add_error(error)
+            except ChannelStateError:
+                return
+    try:
+        await target._close_like(source)
+    except Exception:  # somebody else uses the target; or it was closed by an error, for whoever asks `done`
+        return

@@ -9,7 +9,7 @@ from .controlled import ControlledStream
 from .loops import AnyLoop, current_loop
 from .stream import Stream, StreamSubscription
 
-__all__ = ["ExpandedStream", "RelayedStream"]
+__all__ = ["ExpandedStream", "LazyStream", "RelayedStream"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -23,7 +23,7 @@ class RelayedStream(ControlledStream[T]):
 
     Args:
         loop: in whose callbacks the source calls back.
-        on_end: called when the source has ended.
+        on_end: called when the source has ended, before the reader can know it.
         on_listen: as for ``ControlledStream``.
     """
 
@@ -56,16 +56,23 @@ class RelayedStream(ControlledStream[T]):
             self._source.cancel()
         self.discard()
 
+    def deliver_error(self, error: Exception, *, at_once: bool = False) -> None:
+        super().deliver_error(error, at_once=at_once)
+        self._check_room()
+
     def _take(self, item: Any) -> None:
         self.deliver((item,), at_once=True)
+        self._check_room()
+
+    def _check_room(self) -> None:
         if len(self.queue) > _MOST_WAITING and not self.held_back:
             self.held_back = True
             self._pass_on_demand(False)
 
     def _end(self) -> None:
-        self.finish(at_once=True)
         if self._on_end is not None:
             self._on_end()
+        self.finish(at_once=True)
 
     def _pass_on_demand(self, wanted: bool) -> None:
         if wanted:
@@ -83,19 +90,18 @@ class RelayedStream(ControlledStream[T]):
         """The listener has cancelled. What the source still brings is thrown away, so that its end is noticed."""
 
 
-class ExpandedStream(RelayedStream[S]):
-    """For each item of ``source``, all items that ``function`` makes of it. It begins with its own first reader."""
+class LazyStream(RelayedStream[T]):
+    """Hands on what ``source`` brings. It begins to read it when its own first reader comes."""
 
-    __slots__ = ("_function", "_origin")
+    __slots__ = ("_origin",)
 
-    def __init__(self, source: Stream[T], function: Callable[[T], Iterable[S]]) -> None:
+    def __init__(self, source: Stream[Any]) -> None:
         super().__init__(current_loop())
         self._origin: Stream[Any] | None = source
-        self._function: Callable[[Any], Iterable[S]] = function
 
     def listen(
         self,
-        on_data: Callable[[S], object] | None = None,
+        on_data: Callable[[T], object] | None = None,
         *,
         on_error: Callable[[Exception], object] | None = None,
         on_done: Callable[[], object] | None = None,
@@ -104,15 +110,29 @@ class ExpandedStream(RelayedStream[S]):
         self._start()
         return super().listen(on_data, on_error=on_error, on_done=on_done, cancel_on_error=cancel_on_error)
 
-    def __aiter__(self) -> AsyncIterator[S]:
+    def __aiter__(self) -> AsyncIterator[T]:
         self._start()
         return super().__aiter__()
 
     def _start(self) -> None:
         origin = self._origin
-        if origin is not None:
+        if origin is not None and not self.finished:
             self.connect(origin)
             self._origin = None
+
+    def _pass_on_cancel(self) -> None:
+        if self._source is not None:
+            self._source.cancel()
+
+
+class ExpandedStream(LazyStream[S]):
+    """For each item of ``source``, all items that ``function`` makes of it."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, source: Stream[T], function: Callable[[T], Iterable[S]]) -> None:
+        super().__init__(source)
+        self._function: Callable[[Any], Iterable[S]] = function
 
     def _take(self, item: Any) -> None:
         try:
@@ -122,7 +142,3 @@ class ExpandedStream(RelayedStream[S]):
             return
         for one in made:
             super()._take(one)
-
-    def _pass_on_cancel(self) -> None:
-        if self._source is not None:
-            self._source.cancel()

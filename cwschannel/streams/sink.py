@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from typing import Any, Final, Generic, TypeVar
 
 from ..exceptions import ChannelStateError
+from .completion import Completion
+from .loops import current_loop
 
-__all__ = ["MappedSink", "RuledSink", "StreamSink", "iterate"]
+__all__ = ["ForwardingSink", "MappedSink", "RuledSink", "StreamSink"]
 
+S = TypeVar("S")
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
+
+# A sink that has room, or drops, and an iterable that never waits would keep the loop for as long as there are items.
+_LONGEST_STRETCH: Final = 64
 
 
 class StreamSink(ABC, Generic[T_contra]):
@@ -74,18 +80,26 @@ class RuledSink(StreamSink[T_contra]):
 
     def add_error(self, error: Exception) -> None:
         self.check_free()
-        self._put_error(error)
+        if not self._is_gone():
+            self._put_error(error)
 
     async def add_stream(self, items: AsyncIterable[T_contra] | Iterable[T_contra]) -> None:
         self.check_free()
         self._adding = True
         try:
             await self.wait_for_room()
-            async for item in iterate(items):
-                if self._is_gone():
+            iterator = _iterate(items)
+            stretch = 0
+            while not self._is_gone():
+                try:
+                    item = await anext(iterator)
+                except StopAsyncIteration:
                     break
                 self._put(item)
                 await self.wait_for_room()
+                stretch += 1
+                if stretch % _LONGEST_STRETCH == 0:
+                    await _let_others_run()
         finally:
             self._adding = False
 
@@ -112,7 +126,7 @@ class RuledSink(StreamSink[T_contra]):
 
     @abstractmethod
     def _put_error(self, error: Exception) -> None:
-        """Take an error."""
+        """Take an error. Not called when it would be dropped."""
 
     @abstractmethod
     def _finish(self) -> None:
@@ -123,24 +137,22 @@ class RuledSink(StreamSink[T_contra]):
         """Whether what is added is dropped."""
 
 
-class MappedSink(StreamSink[T_contra]):
-    """Hands ``function(item)`` to another sink. What the function raises, ``add`` raises."""
+class ForwardingSink(StreamSink[T_contra]):
+    """Hands everything to another sink."""
 
-    __slots__ = ("_function", "_inner")
+    __slots__ = ("_inner",)
 
-    def __init__(self, inner: StreamSink[Any], function: Callable[[T_contra], Any]) -> None:
+    def __init__(self, inner: StreamSink[Any]) -> None:
         self._inner = inner
-        self._function = function
 
     def add(self, item: T_contra) -> None:
-        self._inner.add(self._function(item))
+        self._inner.add(item)
 
     def add_error(self, error: Exception) -> None:
         self._inner.add_error(error)
 
     async def add_stream(self, items: AsyncIterable[T_contra] | Iterable[T_contra]) -> None:
-        function = self._function
-        await self._inner.add_stream(function(item) async for item in iterate(items))
+        await self._inner.add_stream(items)
 
     async def wait_for_room(self) -> None:
         await self._inner.wait_for_room()
@@ -157,11 +169,54 @@ class MappedSink(StreamSink[T_contra]):
         return self._inner.done
 
 
-async def iterate(items: AsyncIterable[T] | Iterable[T]) -> AsyncIterator[T]:
+class MappedSink(ForwardingSink[T_contra]):
+    """Hands ``function(item)`` to another sink. What the function raises, ``add`` raises."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, inner: StreamSink[Any], function: Callable[[T_contra], Any]) -> None:
+        super().__init__(inner)
+        self._function = function
+
+    def add(self, item: T_contra) -> None:
+        self._inner.add(self._function(item))
+
+    async def add_stream(self, items: AsyncIterable[T_contra] | Iterable[T_contra]) -> None:
+        await self._inner.add_stream(_Mapped(_iterate(items), self._function))
+
+
+# Iterators of our own, and no async generators: one of those that is left in the middle lives on until a task has closed it.
+
+
+def _iterate(items: AsyncIterable[T] | Iterable[T]) -> AsyncIterator[T]:
     """Go through an iterable of either kind."""
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield item
-    else:
-        for item in items:
-            yield item
+    return aiter(items) if isinstance(items, AsyncIterable) else _Each(iter(items))
+
+
+async def _let_others_run() -> None:
+    passed = Completion()
+    current_loop().call_soon(passed.finish)
+    await passed
+
+
+class _Each(AsyncIterator[T]):
+    __slots__ = ("_iterator",)
+
+    def __init__(self, iterator: Iterator[T]) -> None:
+        self._iterator = iterator
+
+    async def __anext__(self) -> T:
+        for item in self._iterator:
+            return item
+        raise StopAsyncIteration
+
+
+class _Mapped(AsyncIterator[S]):
+    __slots__ = ("_function", "_iterator")
+
+    def __init__(self, iterator: AsyncIterator[T], function: Callable[[T], S]) -> None:
+        self._iterator: AsyncIterator[Any] = iterator
+        self._function: Callable[[Any], S] = function
+
+    async def __anext__(self) -> S:
+        return self._function(await anext(self._iterator))

@@ -135,10 +135,12 @@ class Stream(ABC, Generic[T_co]):
 
 def checker(kind: type[S]) -> Callable[[Any], S]:
     """Return a function that returns its argument, once it is a ``kind``."""
+    isinstance(None, kind)  # what is no kind of thing, such as list[int], raises now and not for each item
+    name = getattr(kind, "__name__", kind)
 
     def check(item: Any) -> S:
         if not isinstance(item, kind):
-            raise TypeError(f"the channel carries {kind.__name__}, and this is {type(item).__name__}")
+            raise TypeError(f"the channel carries {name}, and this is {type(item).__name__}")
         return item
 
     return check

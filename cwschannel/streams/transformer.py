@@ -76,4 +76,4 @@ class StreamChannelTransformer(Generic[S, T]):
         ``close`` of its sink takes what that of ``channel`` takes: code and reason, over a WebSocket.
         """
         stream: Any = self._stream_transformer.bind(channel.stream)
-        return StreamChannel(stream, self._sink_transformer.bind(channel.sink))
+        return StreamChannel.with_close_guarantee(stream, self._sink_transformer.bind(channel.sink))

@@ -34,7 +34,6 @@ class Waiter:
         """Make it as new, if it has ended well and its task has gone on. A new one costs a tenth of a message more."""
         if self._cancelled or not self._done or not self._asked:
             return False
-        self._callback = None
         self._asked = self._done = False
         return True
 
@@ -46,6 +45,7 @@ class Waiter:
         callback = self._callback
         if callback is None:
             return
+        self._callback = None  # or the task, its error, the error's traceback and this would keep each other alive
         context = self._context
         if at_once and context is not None and asyncio.current_task(self._loop) is None:
             try:

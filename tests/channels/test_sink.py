@@ -1,4 +1,4 @@
-"""The contract of the sink, and the six guarantees of ``StreamChannel``."""
+"""What the sink of a WebSocket does beyond the contract that it shares with every sink (tests/streams/contract.py)."""
 
 from __future__ import annotations
 
@@ -13,82 +13,15 @@ from cwschannel import ChannelStateError, ConnectionClosed, OpeningFailed
 from .running import connected, each_loop, serving, until
 from .wire import bound_socket, raw_server
 
-# The guarantees, by their numbers.
+# The guarantees, by their numbers, where a WebSocket has more to say.
 
 
 @each_loop
-async def test_guarantee_1_the_stream_has_one_listener() -> None:
+async def test_guarantee_1_holds_for_recv() -> None:
     async with connected() as pair:
         pair.server.stream.listen(lambda _: None)
-        with pytest.raises(ChannelStateError, match="one listener"):
-            pair.server.stream.listen(lambda _: None)
-        with pytest.raises(ChannelStateError, match="being listened to"):
-            async for _ in pair.server.stream:
-                pass
         with pytest.raises(ChannelStateError, match="being listened to"):
             await pair.server.recv()
-
-
-@each_loop
-async def test_guarantee_2_closing_the_sink_ends_the_stream_before_anything_more_comes() -> None:
-    async with connected() as pair:
-        for number in range(10):
-            pair.client.sink.add(str(number))
-        assert await pair.server.recv() == "0"
-        await asyncio.sleep(0.02)  # the others wait in the server's stream
-        pair.server.sink.close(1000)
-        pair.client.sink.add("late")
-        assert [message async for message in pair.server.stream] == []
-        await pair.server.sink.done
-
-
-@each_loop
-async def test_guarantee_2_holds_for_a_listener_that_closes_in_its_callback() -> None:
-    async with connected() as pair:
-        received: list[object] = []
-        ended: list[bool] = []
-
-        def on_data(message: object) -> None:
-            assert not ended
-            received.append(message)
-            if message == "2":
-                pair.server.sink.close()
-
-        pair.server.stream.listen(on_data, on_done=lambda: ended.append(True))
-        for number in range(10):
-            pair.client.sink.add(str(number))
-        await pair.server.sink.done
-        await until(lambda: ended)
-        assert received == ["0", "1", "2"]
-        assert ended == [True]
-
-
-@each_loop
-async def test_guarantee_3_after_the_stream_ends_the_sink_closes_and_drops_until_close_is_called() -> None:
-    async with connected() as pair:
-        pair.client.sink.close(1000)
-        assert [message async for message in pair.server.stream] == []
-        pair.server.sink.add("dropped")
-        await pair.server.sink.add_stream(["dropped", "too"])
-        await pair.server.sink.done
-        pair.server.sink.add("still dropped")
-        await pair.server.sink.flush()
-        await pair.server.sink.close()
-        with pytest.raises(ChannelStateError, match="after close"):
-            pair.server.sink.add("a mistake")
-
-
-@each_loop
-async def test_guarantee_4_the_sink_drops_when_the_stream_ended_before_it_had_a_listener() -> None:
-    async with connected() as pair:
-        pair.client.sink.close(1000)
-        await pair.server.sink.done
-        pair.server.sink.add("dropped")
-        ended: list[bool] = []
-        pair.server.stream.listen(on_done=lambda: ended.append(True))
-        await until(lambda: ended)
-        pair.server.sink.add("dropped")
-        await pair.server.sink.close()
 
 
 @each_loop
@@ -128,55 +61,69 @@ async def test_guarantee_6_an_error_closes_the_sink_with_1011_and_done_raises_it
             await pair.client.sink.close()
 
 
-@each_loop
-async def test_an_error_that_nobody_asks_for_is_no_log_line() -> None:
-    async with connected() as pair:
-        pair.client.sink.add_error(ValueError())
-        await pair.server.sink.done
-        assert pair.server.close_code == 1011
-
-
 # Adding.
 
 
 @each_loop
-async def test_adding_after_close_raises() -> None:
+async def test_sending_after_close_or_while_add_stream_runs_raises() -> None:
     async with connected() as pair:
+        go_on = asyncio.Event()
+
+        async def generate():
+            yield "a"
+            await go_on.wait()
+            yield b"b"
+
+        adding = asyncio.create_task(pair.client.sink.add_stream(generate()))
+        assert await pair.server.recv() == "a"
+        with pytest.raises(ChannelStateError, match="add_stream"):
+            await pair.client.send("x")
+        go_on.set()
+        await adding
+        await pair.client.send("c")
         closing = pair.client.sink.close()
         with pytest.raises(ChannelStateError, match="after close"):
-            pair.client.sink.add("x")
-        with pytest.raises(ChannelStateError, match="after close"):
-            pair.client.sink.add_error(ValueError())
-        with pytest.raises(ChannelStateError, match="after close"):
-            await pair.client.sink.add_stream(["x"])
-        with pytest.raises(ChannelStateError, match="after close"):
             await pair.client.send("x")
+        assert [message async for message in pair.server.stream] == [b"b", "c"]
         await closing
 
 
 @each_loop
-async def test_sending_after_the_peer_closed_raises() -> None:
+async def test_sending_after_the_peer_closed_raises_and_adding_is_silent() -> None:
     async with connected() as pair:
         await pair.client.sink.close(3000, "enough")
         with pytest.raises(ConnectionClosed) as caught:
             await pair.server.send("x")
         assert (caught.value.code, caught.value.reason) == (3000, "enough")
+        pair.server.sink.add("x")
+        pair.server.sink.add_error(ValueError("not asked for by anybody"))
+        await pair.server.sink.close()
 
 
 @each_loop
-async def test_add_stream_takes_iterables_and_async_iterables() -> None:
-    async with connected() as pair:
+async def test_what_is_sent_before_the_connection_is_open_keeps_its_place() -> None:
+    async with serving() as (_, uri):
+        channel = cwschannel.connect(uri)
+        channel.sink.add("1")
+        sending = asyncio.create_task(channel.send("2"))
+        await asyncio.sleep(0)
+        channel.sink.add("3")
+        assert channel.response is None
+        await sending
+        assert channel.response is not None
+        assert [await channel.recv() for _ in range(3)] == ["1", "2", "3"]
+        await channel.sink.close()
 
-        async def generate():
-            for letter in "abc":
-                yield letter
-                await asyncio.sleep(0)
 
-        await pair.client.sink.add_stream(["1", b"2"])
-        await pair.client.sink.add_stream(generate())
-        await pair.client.sink.add_stream(iter(()))
-        pair.client.sink.add("end")
-        assert [await pair.server.recv() for _ in range(6)] == ["1", b"2", "a", "b", "c", "end"]
+@each_loop
+async def test_sending_before_a_connection_that_fails_raises_why() -> None:
+    with bound_socket() as sock:  # bound, but nobody listens
+        channel = cwschannel.connect(f"ws://127.0.0.1:{sock.getsockname()[1]}/")
+        with pytest.raises(TypeError):
+            await channel.send(1)  # type: ignore[arg-type]
+        for _ in range(2):
+            with pytest.raises(OpeningFailed):
+                await channel.send("never sent")
 
 
 @each_loop
@@ -189,49 +136,6 @@ async def test_a_channels_stream_can_be_added_to_another_channels_sink() -> None
         await first.client.sink.close(1000)
         await relaying
         await second.client.sink.close(1000)
-
-
-@each_loop
-async def test_nothing_else_can_be_done_with_the_sink_while_add_stream_runs() -> None:
-    async with connected() as pair:
-        go_on = asyncio.Event()
-
-        async def generate():
-            yield "a"
-            await go_on.wait()
-            yield "b"
-
-        adding = asyncio.create_task(pair.client.sink.add_stream(generate()))
-        assert await pair.server.recv() == "a"
-        for forbidden in (
-            lambda: pair.client.sink.add("x"),
-            lambda: pair.client.sink.close(1000),
-            lambda: pair.client.sink.add_error(ValueError()),
-        ):
-            with pytest.raises(ChannelStateError, match="add_stream"):
-                forbidden()
-        with pytest.raises(ChannelStateError, match="add_stream"):
-            await pair.client.sink.add_stream([])
-        with pytest.raises(ChannelStateError, match="add_stream"):
-            await pair.client.send("x")
-        go_on.set()
-        await adding
-        pair.client.sink.add("c")
-        assert [await pair.server.recv(), await pair.server.recv()] == ["b", "c"]
-
-
-@each_loop
-async def test_an_iterable_that_fails_hands_its_error_on_and_leaves_the_sink_usable() -> None:
-    async with connected() as pair:
-
-        def fail():
-            yield "a"
-            raise LookupError("of the iterable")
-
-        with pytest.raises(LookupError):
-            await pair.client.sink.add_stream(fail())
-        pair.client.sink.add("b")
-        assert [await pair.server.recv(), await pair.server.recv()] == ["a", "b"]
 
 
 @each_loop
@@ -303,15 +207,6 @@ async def test_both_sides_may_close_at_once() -> None:
     async with connected() as pair:
         await asyncio.gather(_wait(pair.client.sink.close(3000)), _wait(pair.server.sink.close(3001)))
         assert (pair.client.close_code, pair.server.close_code) == (3001, 3000)
-
-
-@each_loop
-async def test_waiting_for_done_can_be_given_up_without_harm() -> None:
-    async with connected() as pair:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(pair.client.sink.done, 0.01)
-        pair.client.sink.add("x")
-        assert await pair.server.recv() == "x"
 
 
 @each_loop

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
 try:
     import uvloop
@@ -38,3 +38,14 @@ def problems() -> Iterator[Problems]:
     found = Problems()
     yield found
     assert found == []
+
+
+async def settle() -> None:
+    """Let everything run that can run without something from outside."""
+    for _ in range(8):
+        await asyncio.sleep(0)
+
+
+async def wait(awaitable: Awaitable[None]) -> None:
+    """Make a coroutine, and so a task, of what can only be awaited."""
+    await awaitable

@@ -1,0 +1,432 @@
+"""Every kind of channel, and what is the same for all: ``for_each_kind`` runs a test over them.
+
+A kind says what it carries and how it differs, and a test that is about such a difference names it in ``when``. Tests speak
+in numbers, which each kind turns into items of its own. What they do with an end goes through ``End`` wherever it is not
+about callbacks, tasks or awaitables themselves, so that a channel that blocks needs an ``End`` of its own and no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import re
+import socket
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from cwschannel import IOWebSocketChannel, WebSocketChannel
+from cwschannel.channels import byte_channels
+from cwschannel.streams.channel import DelegatingStreamChannel, StreamChannel
+from cwschannel.streams.channel_controller import StreamChannelController
+from cwschannel.streams.codecs import json_document
+from cwschannel.streams.completer import StreamChannelCompleter
+from cwschannel.streams.disconnector import Disconnector
+from cwschannel.streams.multi_channel import MultiChannel
+from cwschannel.streams.sink import StreamSink
+from cwschannel.streams.stream import Stream, StreamSubscription
+from cwschannel.testing import FaultyByteChannel, connected_pair, memory_pair
+
+from ..channels.running import LOOPS, connected, recorded_logs, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+
+Channels = tuple[StreamChannel[Any], StreamChannel[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of channel.
+
+    Attributes:
+        open: makes both ends of one.
+        item: makes the item for a number, of about so many bytes if the kind has bytes.
+        number: the number of an item.
+        merges: whether items are chunks that may arrive cut and joined anywhere.
+        forwards_errors: whether ``add_error`` forwards an error; else it closes the channel.
+        wire: whether there is something of the operating system in between. It runs on every event loop then.
+        holds_back: whether a reader who does not read holds back the sender in the end.
+        large: bytes of an item, so that a few hundred are more than may wait.
+    """
+
+    name: str
+    open: Callable[[], contextlib.AbstractAsyncContextManager[Channels]]
+    item: Callable[[int, int], Any]
+    number: Callable[[Any], int]
+    merges: bool = False
+    forwards_errors: bool = True
+    wire: bool = False
+    holds_back: bool = True
+    large: int = 0
+    end: type[End] = field(default_factory=lambda: End)
+
+    def numbers(self, items: list[Any]) -> list[int]:
+        """Of what has arrived."""
+        if self.merges:
+            return [int(number) for number in re.findall(rb"(\d{6});", b"".join(items))]
+        return [self.number(item) for item in items]
+
+
+class End:
+    """One end, for a test that speaks in numbers."""
+
+    def __init__(self, kind: Kind, channel: StreamChannel[Any]) -> None:
+        self.kind = kind
+        self.channel = channel
+        self.stream = channel.stream
+        self.sink = channel.sink
+        self.unread: list[int] = []  # that came in one chunk with those that were read
+
+    def add(self, *numbers: int) -> None:
+        for number in numbers:
+            self.sink.add(self.kind.item(number, 0))
+
+    def add_error(self, error: Exception) -> None:
+        self.sink.add_error(error)
+
+    async def add_all(self, numbers: Iterable[int], *, size: int = 0) -> None:
+        await self.sink.add_stream(self.kind.item(number, size) for number in numbers)
+
+    async def read(self, count: int) -> list[int]:
+        """So many numbers; fewer if the stream ends."""
+        numbers, items = self.unread, []
+        self.unread = []
+        if len(numbers) < count:
+            async for item in self.stream:
+                items.append(item)
+                if len(numbers) + len(self.kind.numbers(items)) >= count:
+                    break
+        numbers += self.kind.numbers(items)
+        self.unread = numbers[count:]
+        return numbers[:count]
+
+    async def read_all(self) -> list[int]:
+        """Until the end."""
+        numbers, self.unread = self.unread, []
+        return numbers + self.kind.numbers([item async for item in self.stream])
+
+    async def close(self) -> None:
+        await self.sink.close()
+
+    async def done(self) -> None:
+        await self.sink.done
+
+    async def flush(self) -> None:
+        await self.sink.flush()
+
+
+class Listener:
+    """The callbacks of ``listen``, and what they were called with."""
+
+    def __init__(self, end: End, *, cancel_on_error: bool = False) -> None:
+        self.end = end
+        self.items: list[Any] = []
+        self.log: list[Any] = []  # with the errors among the items, and "done"
+        self.at: Callable[[], object] = lambda: None  # what to do at each item
+        self.subscription = end.stream.listen(
+            self._on_data, on_error=self.log.append, on_done=lambda: self.log.append("done"), cancel_on_error=cancel_on_error
+        )
+
+    def _on_data(self, item: Any) -> None:
+        self.items.append(item)
+        self.log.append(item)
+        self.at()
+
+    @property
+    def numbers(self) -> list[int]:
+        return self.end.kind.numbers(self.items)
+
+    @property
+    def done(self) -> bool:
+        return "done" in self.log
+
+
+@dataclass
+class Pair:
+    """What a test is given. ``problems`` is what the loop's exception handler was called with."""
+
+    kind: Kind
+    near: End
+    far: End
+    problems: list[dict[str, Any]]
+
+
+def for_each_kind(test: Any = None, *, when: Callable[[Kind], bool] = lambda kind: True) -> Any:
+    """Run an ``async def`` test over each kind for which ``when`` holds; it fails if it logs, or leaves tasks."""
+    if test is None:
+        return functools.partial(for_each_kind, when=when)
+
+    def run(kind: Kind, loop_kind: str) -> None:
+        with recorded_logs() as records, asyncio.Runner(loop_factory=LOOPS[loop_kind]) as runner:
+            runner.run(_run(test, kind))
+        assert not records, [record.getMessage() for record in records]
+
+    run.__doc__ = test.__doc__
+    cases = [
+        pytest.param(kind, loop, id=f"{kind.name}-{loop}")
+        for kind in KINDS
+        if when(kind)
+        for loop in (LOOPS if kind.wire else ("asyncio",))
+    ]
+    return pytest.mark.parametrize(("kind", "loop_kind"), cases)(run)
+
+
+async def _run(test: Callable[[Pair], Awaitable[None]], kind: Kind) -> None:
+    problems: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+    async with asyncio.timeout(20):
+        async with kind.open() as (near, far):
+            await test(Pair(kind, kind.end(kind, near), kind.end(kind, far), problems))
+        await until(lambda: len(asyncio.all_tasks()) == 1, "the test left tasks")
+    assert problems == []
+
+
+# What the kinds carry.
+
+
+def _text(number: int, size: int) -> str:
+    return f"{number:06d};".ljust(size, ".")
+
+
+def _number(text: str) -> int:
+    match = re.fullmatch(r"(\d{6});\.*", text)
+    assert match, text[:100]
+    return int(match[1])
+
+
+OBJECTS: dict[str, Any] = {"item": lambda number, size: number, "number": lambda item: item}
+TEXT: dict[str, Any] = {"item": _text, "number": _number, "large": 65536}
+BYTES: dict[str, Any] = {
+    "item": lambda number, size: _text(number, size).encode(),
+    "number": lambda item: _number(item.decode()),
+}
+CHUNKS: dict[str, Any] = {**BYTES, "merges": True, "wire": True, "forwards_errors": False, "large": 65536}
+DOCUMENTS: dict[str, Any] = {
+    "item": lambda number, size: {"number": number, "text": "." * size},
+    "number": lambda document: document["number"],
+}
+
+
+class Careless(Stream[Any], StreamSink[Any]):
+    """One direction, a stream and a sink that keep no rule: nothing stops it, neither ``cancel`` nor ``close``."""
+
+    def __init__(self) -> None:
+        self._callbacks: Any = None
+
+    def listen(
+        self, on_data: Any = None, *, on_error: Any = None, on_done: Any = None, cancel_on_error: bool = False
+    ) -> Any:
+        self._callbacks = on_data, on_error, on_done
+        return _Deaf()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        raise NotImplementedError
+
+    def _call(self, which: int, *arguments: Any) -> None:
+        asyncio.get_running_loop().call_soon(lambda: self._callbacks[which](*arguments))
+
+    def add(self, item: Any) -> None:
+        self._call(0, item)
+
+    def add_error(self, error: Exception) -> None:
+        self._call(1, error)
+
+    async def add_stream(self, items: AsyncIterable[Any] | Iterable[Any]) -> None:
+        raise NotImplementedError
+
+    async def wait_for_room(self) -> None: ...
+
+    def flush(self) -> Awaitable[None]:
+        return self._nothing()
+
+    def close(self) -> Awaitable[None]:
+        self._call(2)
+        self._call(0, "after the end")
+        return self._nothing()
+
+    @property
+    def done(self) -> Awaitable[None]:
+        return self._nothing()
+
+    def _nothing(self) -> Awaitable[None]:
+        future = asyncio.get_running_loop().create_future()
+        future.set_result(None)
+        return future
+
+
+class _Deaf(StreamSubscription):
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def cancel(self) -> None: ...
+
+
+# How they are made.
+
+
+def _kind(make: Callable[..., Any], /, name: str, *arguments: Any, **properties: Any) -> Kind:
+    """Of a function that returns both ends, or a context manager for them."""
+
+    @contextlib.asynccontextmanager
+    async def open_both() -> AsyncIterator[Channels]:
+        made = make(*arguments)
+        if hasattr(made, "__aenter__"):
+            async with made as channels:
+                yield channels
+        else:
+            yield made
+
+    return Kind(name=name, open=open_both, **properties)
+
+
+def controlled(**options: Any) -> Channels:
+    controller = StreamChannelController[Any](**options)
+    return controller.foreign, controller.local
+
+
+def guaranteed(closes: bool) -> Channels:
+    there, back = Careless(), Careless()
+    near = StreamChannel.with_guarantees(back, there, allow_sink_errors=not closes)
+    return near, StreamChannel.with_guarantees(there, back)
+
+
+def over_memory(wrap: Callable[[StreamChannel[Any]], StreamChannel[Any]]) -> Channels:
+    near, far = memory_pair()
+    return wrap(near), wrap(far)
+
+
+def late() -> Channels:
+    completers: list[StreamChannelCompleter[Any]] = []
+    for seconds, channel in zip((0.004, 0.002), memory_pair(), strict=True):
+        completers.append(StreamChannelCompleter())
+        asyncio.get_running_loop().call_later(seconds, completers[-1].set_channel, channel)
+    return completers[0].channel, completers[1].channel
+
+
+@contextlib.asynccontextmanager
+async def virtual(websocket: bool, made_here: bool) -> AsyncIterator[Channels]:
+    below = [channel.transform(json_document) for channel in connected_pair()] if websocket else memory_pair()
+    multi = [MultiChannel[Any](channel) for channel in below]
+    near = multi[0].virtual_channel()
+    channels = near, multi[1].virtual_channel(near.id)
+    yield channels if made_here else channels[::-1]
+    await asyncio.gather(*(_wait(one.sink.close()) for one in multi))
+
+
+async def _wait(awaitable: Awaitable[Any]) -> None:
+    await awaitable
+
+
+async def _of_transport(sock: socket.socket) -> Any:
+    transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=sock)
+    return byte_channels.from_transport(transport)
+
+
+async def _of_streams(sock: socket.socket) -> Any:
+    return byte_channels.from_streams(*await asyncio.open_connection(sock=sock))
+
+
+@contextlib.asynccontextmanager
+async def over_sockets(make: Callable[[socket.socket], Awaitable[Any]]) -> AsyncIterator[Channels]:
+    near, far = [await make(sock) for sock in socket.socketpair()]
+    try:
+        yield near, far
+    finally:
+        near.abort()
+        far.abort()
+
+
+@contextlib.asynccontextmanager
+async def anyio_socket(swapped: bool) -> AsyncIterator[Channels]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        stream = await anyio.connect_tcp(*listening.getsockname())
+        far = await byte_channels.from_socket(listening.accept()[0])
+    try:
+        async with byte_channels.from_anyio(stream) as near:
+            yield (far, near) if swapped else (near, far)
+    finally:
+        far.abort()
+
+
+@contextlib.asynccontextmanager
+async def in_memory() -> AsyncIterator[Channels]:
+    yield memory_pair()
+
+
+@contextlib.asynccontextmanager
+async def websocket_over(make: Callable[[], Any]) -> AsyncIterator[Channels]:
+    async with make() as (near, far):
+        channels = WebSocketChannel(near, server_side=False), WebSocketChannel(far)
+        yield channels
+        await _let_go(channels)
+
+
+@contextlib.asynccontextmanager
+async def json_over_websocket() -> AsyncIterator[Channels]:
+    async with websocket_over(in_memory) as (near, far):
+        yield near.transform(json_document), far.transform(json_document)
+
+
+@contextlib.asynccontextmanager
+async def websocket_wrapping() -> AsyncIterator[Channels]:
+    loop = asyncio.get_running_loop()
+    transports = [(await loop.create_connection(asyncio.Protocol, sock=sock))[0] for sock in socket.socketpair()]
+    channels = tuple(IOWebSocketChannel(one, server_side=one is transports[1]) for one in transports)
+    yield channels  # type: ignore[misc]
+    await _let_go(channels)
+
+
+async def _let_go(channels: Any) -> None:
+    """No test may wait for the closing handshake that it does not test."""
+    for channel in channels:
+        channel.abort()
+        with contextlib.suppress(Exception):
+            await channel.sink.done
+
+
+@contextlib.asynccontextmanager
+async def websocket_of_server(swapped: bool) -> AsyncIterator[Channels]:
+    async with connected() as pair:
+        yield (pair.server, pair.client) if swapped else (pair.client, pair.server)
+
+
+WEBSOCKET: dict[str, Any] = {**TEXT, "forwards_errors": False}
+
+KINDS = [
+    _kind(memory_pair, "memory", **BYTES),
+    _kind(functools.partial(controlled, sync=True), "controller-sync", **OBJECTS),
+    _kind(functools.partial(controlled, allow_foreign_errors=False), "controller-closing", **OBJECTS, forwards_errors=False),
+    _kind(guaranteed, "guarantees", False, **OBJECTS, holds_back=False),
+    _kind(guaranteed, "guarantees-closing", True, **OBJECTS, holds_back=False, forwards_errors=False),
+    _kind(
+        over_memory,
+        "close-guarantee",
+        lambda one: StreamChannel.with_close_guarantee(one.stream.expand(lambda item: (item,)), one.sink),
+        **BYTES,
+    ),
+    _kind(over_memory, "json", lambda one: one.transform(json_document), **DOCUMENTS),
+    _kind(over_memory, "cast", lambda one: one.cast(bytes), **BYTES),
+    _kind(over_memory, "delegating", DelegatingStreamChannel, **BYTES),
+    _kind(over_memory, "disconnector", lambda one: one.transform(Disconnector()), **BYTES),
+    _kind(over_memory, "faulty", FaultyByteChannel, **BYTES, holds_back=False),
+    _kind(late, "late", **BYTES),
+    _kind(virtual, "virtual", False, True, **OBJECTS, forwards_errors=False),
+    _kind(virtual, "virtual-joined", False, False, **OBJECTS, forwards_errors=False),
+    _kind(virtual, "virtual-websocket", True, True, **DOCUMENTS, large=65536, forwards_errors=False),
+    _kind(over_sockets, "transport", _of_transport, **CHUNKS),
+    _kind(over_sockets, "socket", byte_channels.from_socket, **CHUNKS),
+    _kind(over_sockets, "streams", _of_streams, **CHUNKS),
+    _kind(anyio_socket, "anyio", False, **CHUNKS),
+    _kind(anyio_socket, "anyio-far", True, **CHUNKS),
+    _kind(websocket_over, "websocket-memory", in_memory, **WEBSOCKET),
+    _kind(websocket_over, "websocket-socket", lambda: over_sockets(byte_channels.from_socket), **WEBSOCKET, wire=True),
+    _kind(json_over_websocket, "json-websocket", **{**DOCUMENTS, "large": 65536}, forwards_errors=False),
+    _kind(websocket_wrapping, "websocket-wrapping", **WEBSOCKET, wire=True),
+    _kind(websocket_of_server, "websocket-client", False, **WEBSOCKET, wire=True),
+    _kind(websocket_of_server, "websocket-server", True, **WEBSOCKET, wire=True),
+]
