@@ -38,7 +38,7 @@ class BufferLimits:
                 raise ValueError(f"{name} must be at least 1 byte; it is {getattr(self, name)}")
 
 
-def half_close(transport: asyncio.Transport) -> None:
+def half_close(transport: asyncio.WriteTransport) -> None:
     """Send no more and read on, where the transport can; else close it."""
     if transport.is_closing():
         return

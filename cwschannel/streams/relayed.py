@@ -56,8 +56,15 @@ class RelayedStream(ControlledStream[T]):
             self._source.cancel()
         self.discard()
 
+    def deliver_error(self, error: Exception, *, at_once: bool = False) -> None:
+        super().deliver_error(error, at_once=at_once)
+        self._check_room()
+
     def _take(self, item: Any) -> None:
         self.deliver((item,), at_once=True)
+        self._check_room()
+
+    def _check_room(self) -> None:
         if len(self.queue) > _MOST_WAITING and not self.held_back:
             self.held_back = True
             self._pass_on_demand(False)
