@@ -58,13 +58,12 @@ def from_transport(
     Raises:
         TypeError: it is neither.
     """
-    below = two_way_transport(transport)
     received = as_bytes(received)
+    below = two_way_transport(transport)  # whoever had it may have paused it
     protocol = TransportProtocol(BufferLimits(max_buffered=max_buffered), owner=transport)
     protocol.connection_made(below)
     below.set_protocol(protocol)
     protocol.take(received)
-    below.resume_reading()  # whoever had it may have paused it
     if below.is_closing():  # whoever had it was told, or will be
         asyncio.get_running_loop().call_soon(protocol.connection_lost, None)
     return TransportByteChannel(protocol)

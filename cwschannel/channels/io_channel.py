@@ -66,8 +66,8 @@ class IOWebSocketChannel(ProtocolWebSocketChannel):
         write_limit: int = 2**16,
         max_buffered: int = 2**26,
     ) -> None:
-        transport = two_way_transport(existing)
         received = as_bytes(received)
+        transport = two_way_transport(existing)  # a StreamReader may have paused it
         options = ConnectionOptions(
             max_message_size=max_message_size,
             max_fragments=max_fragments,
@@ -82,7 +82,6 @@ class IOWebSocketChannel(ProtocolWebSocketChannel):
         io.attach(transport, Connection(read_buffer(), client_side=not server_side, options=options))
         # A StreamWriter closes its transport when it is forgotten, and its user need not keep it: it is kept here.
         io.closed.when_done(lambda: existing)
-        transport.resume_reading()  # a StreamReader may have paused it
         io.feed(received)
         if transport.is_closing():  # whoever had it was told, or will be
             asyncio.get_running_loop().call_soon(io.connection_lost, None)

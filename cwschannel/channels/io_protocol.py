@@ -181,7 +181,8 @@ class IOProtocol(asyncio.BufferedProtocol):
         if self._connection is not None and self._transport is not None:
             self._connection.lost(ConnectionAbortedError("this side dropped the connection"))
             self._after(b"")
-            self._transport.abort()
+            if not self.closed.done():  # asyncio's abort() cannot bear being called then
+                self._transport.abort()
         elif not self.opened.done():
             self.fail(OpeningFailed("the connection was given up before it was open"))
         self.stream.discard()

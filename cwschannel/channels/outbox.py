@@ -87,7 +87,8 @@ class Outbox:
     def attach(self, transport: asyncio.Transport) -> None:
         """From now on there is something to write to."""
         self._transport = transport
-        transport.set_write_buffer_limits(self._limits.write_limit)
+        if not transport.is_closing():  # uvloop's raise, then
+            transport.set_write_buffer_limits(self._limits.write_limit)
 
     def write(self, frame: bytes) -> None:
         """Write a frame, now or together with those that follow it in this pass of the loop."""

@@ -22,12 +22,13 @@ _MOST_BUFFERED: Final = 2**26
 class StreamsByteChannel(ByteChannel):
     """What ``from_streams`` makes. A task of it reads; all that it uses of the streams is public."""
 
-    __slots__ = ("_bytes", "_reader", "_task", "_wanted", "_writer")
+    __slots__ = ("_aborted", "_bytes", "_reader", "_task", "_wanted", "_writer")
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
         self._reader = reader
         self._writer = writer
+        self._aborted = False
         self._bytes: ControlledStream[bytes] = ControlledStream(loop, self._on_demand)
         self._wanted = asyncio.Event()
         self._wanted.set()
@@ -36,7 +37,13 @@ class StreamsByteChannel(ByteChannel):
 
     def abort(self) -> None:
         self._task.cancel()
-        self._writer.transport.abort()
+        if self._aborted:  # asyncio's pipes cannot bear to be told twice
+            return
+        self._aborted = True
+        try:
+            self._writer.transport.abort()
+        except AttributeError:  # how asyncio's transports say that they were closed and told so
+            pass
 
     def write_eof(self) -> None:
         half_close(self._writer.transport)
@@ -89,11 +96,17 @@ class _StreamsSink(ByteSink):
 
     async def _flush(self) -> None:
         # With a limit of 0 the writer has room again when the operating system has taken everything.
-        self._writer.transport.set_write_buffer_limits(0)
+        self._limit(0)
         try:
             await self._drain()
         finally:
-            self._writer.transport.set_write_buffer_limits()
+            self._limit(None)
+
+    def _limit(self, size: int | None) -> None:
+        try:
+            self._writer.transport.set_write_buffer_limits(size)
+        except RuntimeError:  # how uvloop's transports say that they are closed
+            pass
 
     async def _drain(self) -> None:
         try:

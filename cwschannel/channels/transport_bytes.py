@@ -36,16 +36,20 @@ def as_bytes(chunk: BytesLike) -> bytes:
 
 
 def two_way_transport(existing: object) -> asyncio.Transport:
-    """Return the transport that is meant: the argument itself, or that of a ``StreamWriter``.
+    """Return the transport that is meant, the argument itself or that of a ``StreamWriter``, once it is not paused any more.
 
     Raises:
         TypeError: it is neither, or goes one way only.
     """
-    transport = existing.transport if isinstance(existing, asyncio.StreamWriter) else existing
-    # uvloop's are no subclasses of asyncio's.
-    if not all(callable(getattr(transport, name, None)) for name in ("set_protocol", "resume_reading", "write")):
-        raise TypeError(f"an asyncio transport to read and write or a StreamWriter is needed, not {type(existing).__name__}")
-    return cast("asyncio.Transport", transport)
+    transport: Any = existing.transport if isinstance(existing, asyncio.StreamWriter) else existing
+    try:
+        transport.resume_reading()
+        if callable(transport.set_protocol) and callable(transport.write):  # uvloop's are no subclasses of asyncio's
+            return cast("asyncio.Transport", transport)
+    except (AttributeError, NotImplementedError):
+        pass
+    kind = type(existing).__name__
+    raise TypeError(f"what is needed is an asyncio transport to read and write, or a StreamWriter, and not {kind}")
 
 
 class ByteChannel(StreamChannel[bytes]):
@@ -168,8 +172,9 @@ class TransportByteChannel(ByteChannel):
         self._protocol = protocol
 
     def abort(self) -> None:
-        assert self._protocol.transport is not None
-        self._protocol.transport.abort()
+        if not self._protocol.closed.done():  # asyncio's abort() cannot bear being called then
+            assert self._protocol.transport is not None
+            self._protocol.transport.abort()
 
     def write_eof(self) -> None:
         protocol = self._protocol
