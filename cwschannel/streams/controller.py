@@ -114,7 +114,8 @@ class StreamController(RuledSink[T]):
         return self._done
 
     async def wait_for_room(self) -> None:
-        while self._paused and not self._is_gone():
+        # What is pending counts: a sender that never gives way to the loop would add without end.
+        while (self._paused or len(self._pending) > self._pause_at) and not self._is_gone():
             if self._resumed is None:
                 self._resumed = Completion()
             await self._resumed
@@ -179,14 +180,19 @@ class StreamController(RuledSink[T]):
         if len(stream.queue) > self._pause_at and not self._paused:
             stream.held_back = True
             self._on_demand(False)
+        elif not self._paused:
+            self._resume_senders()
         self._settle()
+
+    def _resume_senders(self) -> None:
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None:
+            resumed.finish()
 
     def _on_demand(self, wanted: bool) -> None:
         if wanted:
             self._stream.held_back = False
-            resumed, self._resumed = self._resumed, None
-            if resumed is not None:
-                resumed.finish()
+            self._resume_senders()
         if wanted is self._paused:
             self._paused = not wanted
             callback = self._on_resume if wanted else self._on_pause

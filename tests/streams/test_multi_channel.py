@@ -40,7 +40,6 @@ class Wire:
     async def send(self, *messages: Any) -> None:
         for message in messages:
             self.pair.foreign.sink.add(message)
-            await self.pair.foreign.sink.wait_for_room()
         await self.settle()
 
     async def settle(self) -> None:
