@@ -86,7 +86,7 @@ async def test_cutting_anywhere_leaves_whole_messages_and_1006(way: str) -> None
         for message in messages:
             client.sink.add(message)
         got = []
-        with pytest.raises(ConnectionClosed) as caught:
+        with pytest.raises(ConnectionClosed) as caught:  # noqa: PT012
             while True:
                 got.append(await server.recv())
         assert caught.value.code == server.close_code == 1006

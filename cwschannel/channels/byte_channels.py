@@ -129,9 +129,10 @@ async def from_stdio() -> ByteChannel:
     """Make a channel of this process's own standard input and output, which must be pipes, sockets or a terminal."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    source, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     # A StreamReaderProtocol is also what knows how to wait for a pipe that is written to.
     transport, protocol = await loop.connect_write_pipe(
         lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), sys.stdout
     )
-    return StreamsByteChannel(reader, asyncio.StreamWriter(cast("Any", transport), protocol, None, loop))
+    writer = asyncio.StreamWriter(cast("Any", transport), protocol, None, loop)
+    return StreamsByteChannel(reader, writer, at_end=source.close)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from ..exceptions import BackPressureError
@@ -20,11 +20,19 @@ _MOST_BUFFERED: Final = 2**26
 
 
 class StreamsByteChannel(ByteChannel):
-    """What ``from_streams`` makes. A task of it reads; all that it uses of the streams is public."""
+    """What ``from_streams`` makes. A task of it reads; all that it uses of the streams is public.
+
+    Args:
+        reader: what is read.
+        writer: what is written to, and closed.
+        at_end: called when nothing more will be read.
+    """
 
     __slots__ = ("_aborted", "_bytes", "_reader", "_task", "_wanted", "_writer")
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, at_end: Callable[[], object] | None = None
+    ) -> None:
         loop = asyncio.get_running_loop()
         self._reader = reader
         self._writer = writer
@@ -33,6 +41,8 @@ class StreamsByteChannel(ByteChannel):
         self._wanted = asyncio.Event()
         self._wanted.set()
         self._task = loop.create_task(self._read())
+        if at_end is not None:
+            self._task.add_done_callback(lambda _: at_end())
         super().__init__(self._bytes, _StreamsSink(writer, self._bytes, self._task))
 
     def abort(self) -> None:

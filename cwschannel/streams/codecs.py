@@ -69,8 +69,8 @@ def pydantic_document(kind: type[M]) -> StreamChannelTransformer[M, Any]:
     adapter = load_extra("pydantic", "pydantic_document()").TypeAdapter(kind)
 
     def encode(document: M) -> str:
-        # Without being told, pydantic writes what is no document of that kind, with a warning.
-        text: bytes = adapter.dump_json(document, warnings="error")
+        # Without being told, pydantic writes what is no document of that kind: with a warning, or as "{}".
+        text: bytes = adapter.dump_json(adapter.validate_python(document, strict=True), warnings="error")
         return text.decode()
 
     return StreamChannelTransformer.from_codec(encode, adapter.validate_json)

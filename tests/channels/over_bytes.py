@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from cwschannel.channels.byte_channels import ByteChannel
 
 
-
 @contextlib.asynccontextmanager
 async def memory() -> AsyncIterator[tuple[StreamChannel[bytes], StreamChannel[bytes]]]:
     yield byte_channels.memory_pair()

@@ -210,7 +210,7 @@ def test_a_peer_that_never_answers_is_dropped(backend: str) -> None:
                 for _ in range(100):
                     channel.sink.add(b"x" * 200_000)  # and it does not read either
             assert channel.close_code == 1006
-            with pytest.raises(anyio.EndOfStream), contextlib.suppress(anyio.BrokenResourceError):
+            with pytest.raises(anyio.EndOfStream), contextlib.suppress(anyio.BrokenResourceError):  # noqa: PT012
                 while True:
                     await far.receive()
                 raise anyio.EndOfStream

@@ -11,7 +11,6 @@ from cwschannel import (
     BackPressureError,
     ChannelStateError,
     ConnectionClosed,
-    ProtocolError,
     StreamChannelController,
     StreamController,
     WebSocketChannel,
@@ -242,7 +241,7 @@ async def test_a_peer_that_never_answers_is_dropped(server_side: bool) -> None:
     with within(10, at_least=0.05):
         await raw.channel.sink.close(1000)
     assert raw.channel.close_code == 1006
-    await until(lambda: raw.far.sink._is_gone())
+    await until(raw.far.sink._is_gone)
 
 
 class Stuck(StreamController[bytes]):
@@ -358,7 +357,7 @@ async def test_pausing_the_stream_pauses_the_channel_below(kind: str) -> None:
         got = []
         listener = server.stream.listen(got.append)
         listener.pause()
-        sending = asyncio.create_task(client.sink.add_stream(b"x" * 100_000 for _ in range(300)))
+        sending = asyncio.create_task(client.sink.add_stream(b"x" * 100_000 for _ in range(300)))  # noqa: RUF006
         await asyncio.sleep(0.2)
         assert not sending.done()
         assert got == []
@@ -370,7 +369,7 @@ async def test_pausing_the_stream_pauses_the_channel_below(kind: str) -> None:
 @each_loop
 async def test_adding_without_end_is_refused() -> None:
     raw = Raw(max_buffered=10**6)
-    with pytest.raises(BackPressureError, match="max_buffered"):
+    with pytest.raises(BackPressureError, match="max_buffered"):  # noqa: PT012
         for _ in range(100):
             raw.channel.sink.add(b"x" * 50_000)
     raw.channel.abort()

@@ -210,7 +210,7 @@ async def test_a_paused_listener_pauses_the_sender(kind: str) -> None:
 
         listener = far.stream.listen(take)
         listener.pause()
-        sending = asyncio.create_task(near.sink.add_stream(b"x" * 65536 for _ in range(500)))
+        sending = asyncio.create_task(near.sink.add_stream(b"x" * 65536 for _ in range(500)))  # noqa: RUF006
         await asyncio.sleep(0.2)
         assert not sending.done()
         assert total == 0
@@ -225,7 +225,7 @@ async def test_a_paused_listener_pauses_the_sender(kind: str) -> None:
 @each_loop
 async def test_adding_without_end_is_refused(kind: str) -> None:
     async with KINDS[kind]() as (near, _):
-        with pytest.raises(BackPressureError, match="wait_for_room|flush"):
+        with pytest.raises(BackPressureError, match=r"wait_for_room|flush"):  # noqa: PT012
             for _ in range(1000):
                 near.sink.add(b"x" * 2**20)
 
@@ -384,7 +384,7 @@ async def test_a_socket_of_the_wrong_kind_is_closed_and_refused() -> None:
     sockets = open_sockets()
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setblocking(False)
-    with pytest.raises(ValueError):  # noqa: PT011 - the loop's own words
+    with pytest.raises(ValueError):
         await byte_channels.from_socket(sock)
     assert open_sockets() == sockets
 
@@ -432,7 +432,11 @@ def test_standard_input_and_output(kind: str) -> None:
     if kind == "uvloop":
         pytest.importorskip("uvloop")
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", ECHO, kind], input=b"hello" * 50_000, capture_output=True, timeout=60, check=False
+        [sys.executable, "-X", "dev", "-c", ECHO, kind],
+        input=b"hello" * 50_000,
+        capture_output=True,
+        timeout=60,
+        check=False,
     )
     assert done.stdout == b"HELLO" * 50_000
     assert done.stderr == b""
