@@ -59,8 +59,8 @@ def from_transport(
         TypeError: it is neither.
     """
     received = as_bytes(received)
-    below = two_way_transport(transport)  # whoever had it may have paused it
     protocol = TransportProtocol(BufferLimits(max_buffered=max_buffered), owner=transport)
+    below = two_way_transport(transport)  # whoever had it may have paused it
     protocol.connection_made(below)
     below.set_protocol(protocol)
     protocol.take(received)

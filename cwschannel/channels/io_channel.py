@@ -67,7 +67,6 @@ class IOWebSocketChannel(ProtocolWebSocketChannel):
         max_buffered: int = 2**26,
     ) -> None:
         received = as_bytes(received)
-        transport = two_way_transport(existing)  # a StreamReader may have paused it
         options = ConnectionOptions(
             max_message_size=max_message_size,
             max_fragments=max_fragments,
@@ -77,6 +76,7 @@ class IOWebSocketChannel(ProtocolWebSocketChannel):
         )
         limits = BufferLimits(read_limit=read_limit, write_limit=write_limit, max_buffered=max_buffered)
         io = IOProtocol(asyncio.get_running_loop(), limits)
+        transport = two_way_transport(existing)  # a StreamReader may have paused it
         self._set_up(io, request, response)
         self._protocol = protocol
         io.attach(transport, Connection(read_buffer(), client_side=not server_side, options=options))

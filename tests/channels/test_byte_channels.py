@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import socket
 import struct
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -19,7 +20,6 @@ from .running import each_loop, open_sockets, until
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Coroutine
 
     from cwschannel import StreamChannel
 
@@ -444,7 +444,14 @@ def test_standard_input_and_output(kind: str) -> None:
 
 
 def test_they_are_made_where_a_loop_runs() -> None:
-    makers: list[Coroutine[Any, Any, None] | Any] = [byte_channels.memory_pair]
-    for make in makers:
-        with pytest.raises(RuntimeError, match="no running event loop"):
-            make()
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        byte_channels.memory_pair()
+
+
+def test_without_anyio_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> Any:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+    with pytest.raises(ModuleNotFoundError, match=r"from_anyio\(\) needs .*pip install 'cwschannel\[anyio\]'"):
+        byte_channels.from_anyio(cast("Any", None))
