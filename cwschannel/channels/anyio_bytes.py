@@ -12,13 +12,14 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+import anyio.abc
+import anyio.lowlevel
 
 from ..exceptions import BackPressureError
-from ..streams.channel import StreamChannel
 from ..streams.completion import Completion
 from ..streams.controlled import ControlledStream
 from ..streams.loops import current_loop, foreign_loop
-from ..streams.sink import RuledSink
+from .transport_bytes import ByteChannel, ByteSink
 
 if TYPE_CHECKING:
     from anyio.abc import ByteStream, TaskGroup
@@ -33,7 +34,7 @@ _WRITE_LIMIT: Final = 65536
 
 
 @asynccontextmanager
-async def anyio_byte_channel(stream: ByteStream, max_buffered: int) -> AsyncIterator[StreamChannel[bytes]]:
+async def anyio_byte_channel(stream: ByteStream, max_buffered: int) -> AsyncIterator[ByteChannel]:
     """See ``byte_channels.from_anyio``."""
     before = foreign_loop.get()
     async with anyio.create_task_group() as group:
@@ -46,6 +47,7 @@ async def anyio_byte_channel(stream: ByteStream, max_buffered: int) -> AsyncIter
         try:
             yield channel
         finally:
+            channel.leave()
             foreign_loop.set(before)
             group.cancel_scope.cancel()
             await anyio.aclose_forcefully(stream)
@@ -161,58 +163,100 @@ class AnyioLoop:
         return _Signal()
 
 
-class _AnyioByteChannel(StreamChannel[bytes]):
-    __slots__ = ("_anyio_sink", "_anyio_stream", "_below", "_demand", "_wanted")
+class _AnyioByteChannel(ByteChannel):
+    __slots__ = ("_anyio_sink", "_anyio_stream", "_below", "_demand", "_reading", "_wanted", "_writing")
 
     def __init__(self, below: ByteStream, max_buffered: int) -> None:
         self._below = below
         self._anyio_stream: ControlledStream[bytes] = ControlledStream(current_loop(), self._on_demand)
         self._anyio_sink = _AnyioSink(self._anyio_stream, max_buffered)
+        self._reading = anyio.CancelScope()
+        self._writing = anyio.CancelScope()
         self._wanted = True
         self._demand = anyio.Event()
         super().__init__(self._anyio_stream, self._anyio_sink)
 
+    def abort(self) -> None:
+        self._anyio_sink.gone()
+        self._reading.cancel()
+        self._writing.cancel()
+
+    def write_eof(self) -> None:
+        self._anyio_sink.write_eof()
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        attribute = {"sockname": "local_address", "peername": "remote_address"}.get(name)
+        attribute = {"sockname": "local_address", "peername": "remote_address", "socket": "raw_socket"}.get(name)
         if attribute is None:
             return default
         return self._below.extra(getattr(anyio.abc.SocketAttribute, attribute), default)  # noqa: S610
 
+    # For the context manager.
+
     async def read(self) -> None:
         """Read until the end; run in a task of its own."""
-        stream = self._anyio_stream
-        try:
-            while True:
-                chunk = await self._below.receive(_READ_SIZE)
-                stream.deliver((chunk,))
-                if len(stream.queue) > _MOST_CHUNKS:
-                    stream.held_back = True
-                    self._wanted = False
-                while not self._wanted:
-                    self._demand = anyio.Event()
-                    await self._demand.wait()
-        except anyio.EndOfStream:
-            pass
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-            if not self._anyio_sink.closing:
-                reason = ConnectionResetError("the stream below was lost")
-                reason.__cause__ = error
-                stream.deliver_error(reason)
-        stream.finish()
+        with self._reading:
+            try:
+                await self._read()
+            except anyio.EndOfStream:
+                pass
+            except Exception as error:
+                self._lose(ConnectionResetError("the stream below was lost"), error)
+        self._anyio_stream.finish()
         self._anyio_sink.end()
+
+    async def _read(self) -> None:
+        stream = self._anyio_stream
+        while True:
+            chunk = await self._below.receive(_READ_SIZE)
+            stream.deliver((chunk,))
+            if len(stream.queue) > _MOST_CHUNKS:
+                stream.held_back = True
+                self._wanted = False
+            while not self._wanted:
+                self._demand = anyio.Event()
+                await self._demand.wait()
 
     async def write(self) -> None:
         """Write until it is closed; run in a task of its own."""
         sink = self._anyio_sink
         try:
-            while data := await sink.next_data():
-                await self._below.send(data)
-                sink.written(len(data))
-            await self._below.aclose()
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            pass  # whoever reads is told
+            with self._writing:
+                await self._write()
+                await self._below.aclose()
+        except Exception as error:
+            self._lose(ConnectionResetError("the stream below takes nothing any more"), error)
         finally:
             sink.gone()
+        if self._writing.cancel_called:
+            await anyio.aclose_forcefully(self._below)
+
+    async def _write(self) -> None:
+        sink = self._anyio_sink
+        while True:
+            data = await sink.next_data()
+            if data:
+                await self._below.send(data)
+                sink.written(len(data))
+            elif sink.closing:
+                return
+            else:
+                try:
+                    await self._below.send_eof()
+                except NotImplementedError:  # TLS has no half that could be closed alone
+                    return
+                sink.eof_sent = True
+
+    def leave(self) -> None:
+        """Nothing of it can be used any more."""
+        self._lose(ConnectionAbortedError("the 'async with' of the stream below was left"), None)
+        self._anyio_stream.finish()
+        self._anyio_sink.gone()
+
+    def _lose(self, error: Exception, cause: Exception | None) -> None:
+        """Tell the reader, unless the sink was closed here."""
+        if not self._anyio_sink.closing:
+            error.__cause__ = cause
+            self._anyio_stream.deliver_error(error)
 
     def _on_demand(self, wanted: bool) -> None:
         if wanted:
@@ -222,11 +266,11 @@ class _AnyioByteChannel(StreamChannel[bytes]):
             self._demand.set()
 
 
-class _AnyioSink(RuledSink[bytes]):
+class _AnyioSink(ByteSink):
     __slots__ = (
         "_changed",
         "_done",
-        "_error",
+        "_eof_wanted",
         "_max_buffered",
         "_pending",
         "_room",
@@ -234,6 +278,7 @@ class _AnyioSink(RuledSink[bytes]):
         "_stream",
         "_written",
         "closing",
+        "eof_sent",
     )
 
     def __init__(self, stream: ControlledStream[bytes], max_buffered: int) -> None:
@@ -245,8 +290,9 @@ class _AnyioSink(RuledSink[bytes]):
         self._changed = anyio.Event()
         self._room: Completion | None = None
         self._written: Completion | None = None
-        self._error: Exception | None = None
         self._done = Completion()
+        self._eof_wanted = False
+        self.eof_sent = False
         self.closing = False
 
     @property
@@ -269,8 +315,8 @@ class _AnyioSink(RuledSink[bytes]):
     # For the task that writes.
 
     async def next_data(self) -> bytes:
-        """Wait for something to write; nothing means that it was all."""
-        while not self._pending and not self.closing:
+        """Wait for something to write; nothing means that it was all: ``closing`` tells whether what comes matters."""
+        while not self._pending and not self.closing and (self.eof_sent or not self._eof_wanted):
             self._changed = anyio.Event()
             await self._changed.wait()
         data = b"".join(self._pending)
@@ -279,13 +325,18 @@ class _AnyioSink(RuledSink[bytes]):
 
     def written(self, size: int) -> None:
         """So many bytes were."""
-        self._size -= size
+        self._size = max(0, self._size - size)
         if self._size <= _WRITE_LIMIT and self._room is not None:
             self._room.finish()
             self._room = None
         if not self._size and self._written is not None:
             self._written.finish()
             self._written = None
+
+    def write_eof(self) -> None:
+        """Send no more once everything is written."""
+        self._eof_wanted = True
+        self._changed.set()
 
     def end(self) -> None:
         """Close once everything is written."""
@@ -294,29 +345,22 @@ class _AnyioSink(RuledSink[bytes]):
 
     def gone(self) -> None:
         """Nothing will be written any more."""
-        self.closing = True
+        self.end()
         self._pending.clear()
         self.written(self._size)
         self._done.finish(self._error)
 
     def _is_gone(self) -> bool:
-        return self.closing
+        return self.closing or self._eof_wanted
 
-    def _put(self, item: bytes) -> None:
-        if self.closing or not item:
-            return
+    def _write(self, data: bytes) -> None:
         if self._size > self._max_buffered:
             raise BackPressureError(
                 f"{self._size} bytes wait to be sent, more than max_buffered ({self._max_buffered}): await wait_for_room()"
             )
-        self._pending.append(item)
-        self._size += len(item)
+        self._pending.append(data)
+        self._size += len(data)
         self._changed.set()
-
-    def _put_error(self, error: Exception) -> None:
-        self._error = error
-        self._closed = True
-        self._finish()
 
     def _finish(self) -> None:
         self.end()

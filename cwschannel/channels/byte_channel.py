@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
-from ..exceptions import BackPressureError, ChannelStateError
 from ..kernels.frame import BytesLike
 from ..protocol.connection import Connection, ConnectionOptions
 from ..streams.channel import StreamChannel
@@ -14,8 +14,11 @@ from ..streams.stream import StreamSubscription
 from .io_protocol import IOProtocol, read_buffer
 from .outbox import BufferLimits
 from .protocol_channel import ProtocolWebSocketChannel
+from .transport_bytes import as_bytes
 
 __all__ = ["ByteWebSocketChannel"]
+
+logger = logging.getLogger("cwschannel")
 
 
 class ByteWebSocketChannel(ProtocolWebSocketChannel):
@@ -38,6 +41,11 @@ class ByteWebSocketChannel(ProtocolWebSocketChannel):
         write_limit: int = 2**16,
         max_buffered: int = 2**26,
     ) -> None:
+        if not isinstance(byte_channel, StreamChannel):
+            raise TypeError(
+                f"a WebSocketChannel runs over a StreamChannel of bytes, not {type(byte_channel).__name__}; "
+                f"cwschannel.byte_channels makes one of a transport, a socket, streams or a process"
+            )
         options = ConnectionOptions(
             max_message_size=max_message_size,
             max_fragments=max_fragments,
@@ -63,11 +71,11 @@ class _ChannelTransport(asyncio.Transport):
         self._io = io
         self._limit = 2**16
         self._unflushed = 0  # bytes added to the channel's sink of which it is not known that they were handed on
-        self._blocked = False
         self._closing = False
         self._lost = False
-        self._error: Exception | None = None
-        self._task: Handle | None = None  # waits for the sink; kept here, because the loop keeps none
+        # What waits for the sink; kept here, because the loop keeps no tasks.
+        self._flushing: Handle | None = None
+        self._ending: Handle | None = None
         self._subscription: StreamSubscription = channel.stream.listen(self._take, on_error=self._fail, on_done=self._end)
 
     # What comes in.
@@ -76,16 +84,19 @@ class _ChannelTransport(asyncio.Transport):
         if self._lost:
             return
         try:
-            self._io.feed(chunk)
-        except TypeError:
-            self._lose(TypeError(f"a channel of bytes carries bytes-like objects, and this is {type(chunk).__name__}"))
+            data = as_bytes(chunk)
+        except TypeError as error:
+            self._fail(error)
+        else:
+            self._io.feed(data)
 
     def _fail(self, error: Exception) -> None:
-        self._error = self._error or error
+        if not self._closing:  # bytes are missing here, so that nothing after them can be understood
+            self._drop(error)
 
     def _end(self) -> None:
         if not self._closing:  # closing the sink ends the stream, and then the sink may still have something to hand on
-            self._lose(self._error)
+            self._io.eof_received()
 
     def pause_reading(self) -> None:
         self._subscription.pause()
@@ -100,9 +111,9 @@ class _ChannelTransport(asyncio.Transport):
             return
         try:
             self._channel.sink.add(data)
-        except (ChannelStateError, BackPressureError) as error:  # it was closed from elsewhere, or has a smaller bound
+        except Exception as error:  # it was closed from elsewhere, say, or has a smaller bound
             self._closing = True
-            self._loop.call_soon(self._lose, error)
+            self._loop.call_soon(self._drop, error)
             return
         self._unflushed += len(data)
         if self._unflushed > self._limit:
@@ -117,36 +128,40 @@ class _ChannelTransport(asyncio.Transport):
             self._wait_for_flush()
 
     def _wait_for_flush(self) -> None:
-        if not self._blocked:
-            self._blocked = True
+        if self._flushing is None and not self._lost:
             self._io.pause_writing()
-            self._task = self._loop.create_task(self._flush())
+            self._flushing = self._loop.create_task(self._flush())
 
     async def _flush(self) -> None:
         try:
             while self._unflushed > self._limit // 4:
                 size = self._unflushed
                 await self._channel.sink.flush()
+                if self._lost:
+                    return
                 self._unflushed -= size
         except Exception as error:
-            self._lose(error)
+            self._flushing = None
+            self._drop(error)
             return
-        self._blocked = False
-        if not self._lost:
-            self._io.resume_writing()
-
-    def can_write_eof(self) -> bool:
-        return False
+        self._flushing = None
+        self._io.resume_writing()
 
     # The end.
 
     def is_closing(self) -> bool:
         return self._closing
 
+    def can_write_eof(self) -> bool:
+        return hasattr(self._channel, "write_eof")
+
+    def write_eof(self) -> None:
+        self._channel.write_eof()  # type: ignore[attr-defined]
+
     def close(self) -> None:
         if not self._closing:
             self._closing = True
-            self._task = self._loop.create_task(self._wait_for_sink())
+            self._ending = self._loop.create_task(self._wait_for_sink())
 
     async def _wait_for_sink(self) -> None:
         error: Exception | None = None
@@ -154,29 +169,34 @@ class _ChannelTransport(asyncio.Transport):
             await self._channel.sink.close()
         except Exception as problem:
             error = problem
-        self._lose(error)
+        self._ending = None
+        self._drop(error)
 
     def abort(self) -> None:
-        if self._lost:
-            return
-        self._closing = True
-        abort = getattr(self._channel, "abort", None)
-        try:
-            if abort is not None:
-                abort()
-            else:
-                self._channel.sink.close()
-        except ChannelStateError:  # somebody else uses its sink
-            pass
-        self._loop.call_soon(self._lose, None)
+        if not self._lost:
+            self._closing = True
+            self._abort_channel()
+            self._loop.call_soon(self._drop, None)
 
-    def _lose(self, error: Exception | None) -> None:
+    def _drop(self, error: Exception | None) -> None:
+        """Leave nothing of it, whatever the channel below was doing."""
         if self._lost:
             return
         self._lost = self._closing = True
         self._unflushed = 0
+        for task in (self._flushing, self._ending):
+            if task is not None:
+                task.cancel()
         self._subscription.cancel()
+        self._abort_channel()
         self._io.connection_lost(error)
+
+    def _abort_channel(self) -> None:
+        abort = getattr(self._channel, "abort", self._channel.sink.close)
+        try:
+            abort()
+        except Exception as problem:  # somebody else uses its sink, say
+            logger.debug("the channel below could not be closed: %s", problem)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         pass  # it has one from the beginning

@@ -8,10 +8,12 @@ from typing import Any, Self
 
 from ..exceptions import ChannelStateError
 from ..http import Request, Response
+from ..kernels.frame import BytesLike
 from ..protocol.connection import Connection, ConnectionOptions
 from .io_protocol import IOProtocol, read_buffer
 from .outbox import BufferLimits
 from .protocol_channel import ProtocolWebSocketChannel
+from .transport_bytes import as_bytes, two_way_transport
 
 __all__ = ["IOWebSocketChannel"]
 
@@ -53,7 +55,7 @@ class IOWebSocketChannel(ProtocolWebSocketChannel):
         ping_interval: float | None = None,
         server_side: bool = True,
         *,
-        received: bytes = b"",
+        received: BytesLike = b"",
         request: Request | None = None,
         response: Response | None = None,
         ping_timeout: float | None = 20,
@@ -64,9 +66,7 @@ class IOWebSocketChannel(ProtocolWebSocketChannel):
         write_limit: int = 2**16,
         max_buffered: int = 2**26,
     ) -> None:
-        transport: Any = existing.transport if isinstance(existing, asyncio.StreamWriter) else existing
-        if not callable(getattr(transport, "set_protocol", None)):
-            raise TypeError(f"IOWebSocketChannel wraps an asyncio transport or StreamWriter, not {type(existing).__name__}")
+        received = as_bytes(received)
         options = ConnectionOptions(
             max_message_size=max_message_size,
             max_fragments=max_fragments,
@@ -76,11 +76,15 @@ class IOWebSocketChannel(ProtocolWebSocketChannel):
         )
         limits = BufferLimits(read_limit=read_limit, write_limit=write_limit, max_buffered=max_buffered)
         io = IOProtocol(asyncio.get_running_loop(), limits)
+        transport = two_way_transport(existing)  # a StreamReader may have paused it
         self._set_up(io, request, response)
         self._protocol = protocol
         io.attach(transport, Connection(read_buffer(), client_side=not server_side, options=options))
-        transport.resume_reading()  # a StreamReader may have paused it
+        # A StreamWriter closes its transport when it is forgotten, and its user need not keep it: it is kept here.
+        io.closed.when_done(lambda: existing)
         io.feed(received)
+        if transport.is_closing():  # whoever had it was told, or will be
+            asyncio.get_running_loop().call_soon(io.connection_lost, None)
 
     @classmethod
     def on(cls, io: IOProtocol, request: Request) -> Self:

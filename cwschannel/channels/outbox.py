@@ -41,7 +41,7 @@ class BufferLimits:
                 raise ValueError(f"{name} must be at least 1 byte; it is {getattr(self, name)}")
 
 
-def half_close(transport: asyncio.Transport) -> None:
+def half_close(transport: asyncio.WriteTransport) -> None:
     """Send no more and read on, where the transport can; else close it."""
     if transport.is_closing():
         return
@@ -100,7 +100,8 @@ class Outbox:
         """From now on there is something to write to."""
         self._transport = transport
         self._descriptor = descriptor_of(transport)
-        transport.set_write_buffer_limits(self._limits.write_limit)
+        if not transport.is_closing():  # uvloop's raise, then
+            transport.set_write_buffer_limits(self._limits.write_limit)
 
     def write(self, frame: bytes) -> None:
         """Write a frame, now or together with those that follow it in this pass of the loop."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from ..exceptions import BackPressureError
 from ..streams.completion import Completion, Repeatable
 from ..streams.controlled import ControlledStream
-from ..streams.sink import RuledSink
-from .transport_bytes import ByteChannel
+from .outbox import half_close
+from .transport_bytes import ByteChannel, ByteSink
 
 __all__ = ["StreamsByteChannel"]
 
@@ -20,26 +20,43 @@ _MOST_BUFFERED: Final = 2**26
 
 
 class StreamsByteChannel(ByteChannel):
-    """What ``from_streams`` makes. A task of it reads; all that it uses of the streams is public."""
+    """What ``from_streams`` makes. A task of it reads; all that it uses of the streams is public.
 
-    __slots__ = ("_bytes", "_reader", "_task", "_wanted", "_writer")
+    Args:
+        reader: what is read.
+        writer: what is written to, and closed.
+        at_end: called when nothing more will be read.
+    """
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    __slots__ = ("_aborted", "_bytes", "_reader", "_task", "_wanted", "_writer")
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, at_end: Callable[[], object] | None = None
+    ) -> None:
         loop = asyncio.get_running_loop()
         self._reader = reader
         self._writer = writer
+        self._aborted = False
         self._bytes: ControlledStream[bytes] = ControlledStream(loop, self._on_demand)
         self._wanted = asyncio.Event()
         self._wanted.set()
         self._task = loop.create_task(self._read())
+        if at_end is not None:
+            self._task.add_done_callback(lambda _: at_end())
         super().__init__(self._bytes, _StreamsSink(writer, self._bytes, self._task))
 
     def abort(self) -> None:
         self._task.cancel()
+        if self._aborted:  # asyncio's pipes cannot bear to be told twice
+            return
+        self._aborted = True
         try:
             self._writer.transport.abort()
         except AttributeError:  # how asyncio's transports say that they were closed and told so
             pass
+
+    def write_eof(self) -> None:
+        half_close(self._writer.transport)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._writer.get_extra_info(name, default)
@@ -53,11 +70,8 @@ class StreamsByteChannel(ByteChannel):
                     stream.held_back = True
                     self._wanted.clear()
                 await self._wanted.wait()
-        except (OSError, asyncio.IncompleteReadError) as error:
+        except Exception as error:  # whatever the reader was lost with
             stream.deliver_error(error)
-        finally:
-            stream.finish()
-            self._writer.close()
 
     def _on_demand(self, wanted: bool) -> None:
         if wanted:
@@ -67,77 +81,73 @@ class StreamsByteChannel(ByteChannel):
             self._wanted.clear()
 
 
-class _StreamsSink(RuledSink[bytes]):
-    __slots__ = ("_closing", "_done", "_error", "_stream", "_task", "_writer")
+class _StreamsSink(ByteSink):
+    __slots__ = ("_closing", "_done", "_stream", "_task", "_writer")
 
     def __init__(self, writer: asyncio.StreamWriter, stream: ControlledStream[bytes], task: asyncio.Task[None]) -> None:
         super().__init__()
         self._writer = writer
         self._stream = stream
         self._task = task
-        self._error: Exception | None = None
         self._done = Completion()
         self._closing: asyncio.Task[None] | None = None
-        task.add_done_callback(lambda _: self._wait_for_end())
+        task.add_done_callback(self._reading_ended)
 
     @property
     def done(self) -> Awaitable[None]:
         return self._done
 
     async def wait_for_room(self) -> None:
-        if not self._writer.is_closing():
-            try:
-                await self._writer.drain()
-            except OSError:  # it is lost, which the stream tells
-                pass
+        if not self._is_gone():
+            await self._drain()
 
     def flush(self) -> Awaitable[None]:
         return Repeatable(self._flush)
 
     async def _flush(self) -> None:
-        transport = self._writer.transport
-        low, high = transport.get_write_buffer_limits()
-        self._set_limits(0, 0)
+        # With a limit of 0 the writer has room again when the operating system has taken everything.
+        self._limit(0)
         try:
-            await self.wait_for_room()
+            await self._drain()
         finally:
-            self._set_limits(high, low)
+            self._limit(None)
 
-    def _set_limits(self, high: int, low: int) -> None:
+    def _limit(self, size: int | None) -> None:
         try:
-            self._writer.transport.set_write_buffer_limits(high, low)
-        except RuntimeError:  # of uvloop, when it is closed
+            self._writer.transport.set_write_buffer_limits(size)
+        except RuntimeError:  # how uvloop's transports say that they are closed
+            pass
+
+    async def _drain(self) -> None:
+        try:
+            await self._writer.drain()
+        except Exception:  # noqa: S110 - it is lost, which the stream tells
             pass
 
     def _is_gone(self) -> bool:
-        return self._stream.finished or self._writer.is_closing()
+        return self._writer.is_closing()
 
-    def _put(self, item: bytes) -> None:
-        if self._is_gone():
-            return
+    def _write(self, data: bytes) -> None:
         waiting = self._writer.transport.get_write_buffer_size()
         if waiting > _MOST_BUFFERED:
             raise BackPressureError(f"{waiting} bytes wait to be written, more than {_MOST_BUFFERED}: await wait_for_room()")
-        self._writer.write(item)
-
-    def _put_error(self, error: Exception) -> None:
-        self._error = error
-        self._closed = True
-        self._finish()
+        self._writer.write(data)
 
     def _finish(self) -> None:
         self._writer.close()
         self._stream.discard()
         self._task.cancel()
 
-    def _wait_for_end(self) -> None:
-        if not self._task.get_loop().is_closed():
-            self._closing = self._task.get_loop().create_task(self._end())
+    def _reading_ended(self, task: asyncio.Task[None]) -> None:
+        self._stream.finish(at_once=True)
+        if not task.get_loop().is_closed():
+            self._writer.close()
+            self._closing = task.get_loop().create_task(self._end())
 
     async def _end(self) -> None:
         try:
             await self._writer.wait_closed()
-        except OSError:
+        except Exception:  # noqa: S110 - that it was lost is no news
             pass
         finally:
             self._done.finish(self._error)

@@ -43,13 +43,22 @@ class Disconnector(StreamChannelTransformer[T, T]):
         return bound
 
     def disconnect(self) -> Awaitable[None]:
-        """Disconnect all channels. Takes effect at once; the result ends when all channels below are closed."""
+        """Disconnect all channels. Takes effect at once; the result ends when all channels below are closed.
+
+        If closing some of them failed, it ends with the first of the errors.
+        """
         self._disconnected = True
         endings = [channel.disconnect() for channel in list(self._channels)]
 
         async def wait_for_all() -> None:
+            errors = []
             for ending in endings:
-                await ending
+                try:
+                    await ending
+                except Exception as error:
+                    errors.append(error)
+            if errors:
+                raise errors[0]
 
         return Repeatable(wait_for_all)
 

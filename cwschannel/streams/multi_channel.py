@@ -115,12 +115,15 @@ class MultiChannel(StreamChannel[T]):
 
     Args:
         inner: the channel below; it is used by nobody else.
-        max_waiting: how many items may wait unread for one virtual channel.
+        max_waiting: how many items may wait unread for one channel; all channels together that nobody here has asked for
+            yet count as one.
         on_full: what happens when more do: ``"pause"`` reads nothing more from the channel below until they are read (all
-            virtual channels wait for that one then); ``"close"`` closes the channel with ``BackPressureError``. Channels
-            that nobody here has asked for are closed in any case.
+            channels wait for that one then); ``"close"`` closes the channel with ``BackPressureError``. Channels that nobody
+            here has asked for are closed in any case.
         max_pending: how many channels the other end may have begun for which nobody here has asked yet; with more, all are
             closed with ``MultiChannelError``.
+
+    An error of the channel below, such as a text that is no JSON, comes out of the stream of the ``MultiChannel`` itself.
     """
 
     __slots__ = (
@@ -147,6 +150,8 @@ class MultiChannel(StreamChannel[T]):
     ) -> None:
         if on_full not in ("pause", "close"):
             raise ValueError(f"on_full is 'pause' or 'close', not {on_full!r}")
+        if max_waiting < 1 or max_pending < 0:
+            raise ValueError(f"max_waiting is at least 1 and max_pending 0, not {max_waiting} and {max_pending}")
         self.inner = inner
         self._max_waiting = max_waiting
         self._on_full = on_full
@@ -160,33 +165,43 @@ class MultiChannel(StreamChannel[T]):
         self._channels: dict[int, VirtualChannel[T]] = {0: main}  # by the id that stands on what comes
         super().__init__(main.stream, main.sink)
         self._subscription: StreamSubscription = inner.stream.listen(
-            self._take, on_error=main._virtual_stream.deliver_error, on_done=self._end
+            self._take, on_error=self._take_error, on_done=self._close
         )
 
     def virtual_channel(self, id: int | None = None) -> VirtualChannel[T]:  # noqa: A002
         """Return a new channel; or this side of the one that the other end has made, whose ``id`` it sent.
 
         Raises:
-            ValueError: there is, or was, a channel with that id here.
+            TypeError, ValueError: no id of the other end's (they are odd numbers), or there is, or was, such a channel here.
         """
         if id is None:
             input_id, output_id = self._next_id + 1, self._next_id
             self._next_id += 2
         else:
-            input_id, output_id = id, id + 1
-        if input_id in self._pending:
-            self._pending.discard(input_id)
-            pending = self._channels[input_id]
-            if pending._virtual_sink._is_gone():  # the other end has closed it meanwhile; what came before can be read
-                self._forget(input_id)
-            return pending
-        if id is not None and (input_id in self._channels or self._was_closed(input_id)):
-            raise ValueError(f"there is or was a virtual channel with the id {id} here")
+            input_id = _to_id(id)
+            output_id = input_id + 1
+            if not input_id % 2:
+                raise ValueError(f"the other end's channels have odd ids, and this is {input_id}")
+            if input_id in self._pending:
+                return self._take_up(input_id)
+            if input_id in self._channels or self._was_closed(input_id):
+                raise ValueError(f"there is or was a virtual channel with the id {input_id} here")
         channel: VirtualChannel[T] = VirtualChannel(self, input_id, output_id)
         if self._open:
             self._channels[input_id] = channel
         else:
             channel._virtual_sink.end()
+        return channel
+
+    def _take_up(self, input_id: int) -> VirtualChannel[T]:
+        """Somebody asks for a channel that the other end has begun."""
+        channel = self._channels[input_id]
+        self._pending.discard(input_id)
+        if channel._virtual_sink._is_gone():  # the other end has closed it meanwhile; what came before can be read
+            self._forget(input_id)
+        elif len(channel._virtual_stream.queue) >= self._max_waiting:
+            channel._virtual_stream.held_back = True
+            self.settle()
         return channel
 
     # For the virtual channels.
@@ -198,16 +213,26 @@ class MultiChannel(StreamChannel[T]):
     def close_channel(self, input_id: int, output_id: int) -> None:
         """Tell the other end that a channel is closed here."""
         self._forget(input_id)
-        if self._open:
-            self.inner.sink.add([output_id])
-            if not self._channels:
-                self._close()
+        self._tell_closed(output_id)
         self.settle()
+
+    def _tell_closed(self, output_id: int) -> None:
+        if not self._open:
+            return
+        try:
+            self.inner.sink.add([output_id])
+        except (BackPressureError, ChannelStateError):  # without this the other end's idea of what is open is wrong
+            self._close()
+            return
+        if all(channel._virtual_sink._is_gone() for channel in self._channels.values()):
+            self._close()
 
     def settle(self) -> None:
         """Pause the channel below while too much waits on one of ours, if that is what is wanted."""
         paused = self._on_full == "pause" and any(
-            len(channel._virtual_stream.queue) >= self._max_waiting for channel in self._channels.values()
+            len(channel._virtual_stream.queue) >= self._max_waiting
+            for input_id, channel in self._channels.items()
+            if input_id not in self._pending
         )
         if paused is not self._paused and self._open:
             self._paused = paused
@@ -219,40 +244,67 @@ class MultiChannel(StreamChannel[T]):
     # For what comes from below.
 
     def _take(self, message: Any) -> None:
-        if not isinstance(message, (list, tuple)) or not 1 <= len(message) <= 2 or not _is_id(message[0]):
+        if not self._open:
+            return
+        if not isinstance(message, (list, tuple)) or not 1 <= len(message) <= 2:
             self._fail("the other end sent something that is not [id] or [id, item], so it speaks no MultiChannel")
             return
-        input_id = int(message[0])
-        channel = self._channels.get(input_id)
+        try:
+            input_id = _to_id(message[0])
+        except (TypeError, ValueError) as error:
+            self._fail(f"the other end sent something that is not [id] or [id, item]: {error}")
+            return
+        channel = self._channels.get(input_id) or self._begin(input_id)
         if channel is None:
-            if self._was_closed(input_id):
-                return  # it was sent before the other end knew
-            if not input_id % 2:
-                self._fail(f"the other end answered on channel {input_id - 1}, which was never made here")
-                return
-            if len(self._pending) >= self._max_pending:
-                self._fail(f"the other end began more than {self._max_pending} channels that nobody asked for (max_pending)")
-                return
-            channel = self._channels[input_id] = VirtualChannel(self, input_id, input_id + 1)
-            self._pending.add(input_id)
+            return
         if len(message) > 1:
             self._deliver(input_id, channel, message[1])
-            return
-        channel._virtual_sink.end()
-        if input_id not in self._pending:
+        elif input_id not in self._pending:
+            channel._virtual_sink.end()
             self.close_channel(input_id, channel.id)
-        elif self._open:  # what came on it is kept for whoever asks for it
-            self.inner.sink.add([channel.id])
+        elif not channel._virtual_sink._is_gone():
+            channel._virtual_sink.end()  # what came on it is kept for whoever asks for it
+            self._tell_closed(channel.id)
+
+    def _begin(self, input_id: int) -> VirtualChannel[T] | None:
+        """The other end has begun a channel, or had not heard yet that it is closed; or it breaks the format."""
+        if self._was_closed(input_id):
+            return None
+        if not input_id % 2:
+            self._fail(f"the other end answered on channel {input_id - 1}, which was never made here")
+            return None
+        if len(self._pending) >= self._max_pending:
+            self._fail(f"the other end began more than {self._max_pending} channels that nobody asked for (max_pending)")
+            return None
+        channel: VirtualChannel[T] = VirtualChannel(self, input_id, input_id + 1)
+        self._channels[input_id] = channel
+        self._pending.add(input_id)
+        return channel
 
     def _deliver(self, input_id: int, channel: VirtualChannel[T], item: T) -> None:
+        if not channel._virtual_sink._is_gone():  # or the other end closed it, and goes on all the same
+            channel._virtual_stream.deliver((item,), at_once=True)
+            self._check_room(input_id, channel)
+
+    def _take_error(self, error: Exception) -> None:
+        """An error of the channel below."""
+        main = self._channels.get(0)
+        if main is not None and self._open:
+            main._virtual_stream.deliver_error(error, at_once=True)
+            self._check_room(0, main)
+
+    def _check_room(self, input_id: int, channel: VirtualChannel[T]) -> None:
+        """Something was put into the channel's queue: do what is to be done if there is no room for more."""
         stream = channel._virtual_stream
-        stream.deliver((item,), at_once=True)
-        if len(stream.queue) < self._max_waiting:
+        waiting = len(stream.queue)
+        if input_id in self._pending:
+            waiting = sum(len(self._channels[number]._virtual_stream.queue) for number in self._pending)
+        elif self._on_full == "pause":
+            if waiting >= self._max_waiting:
+                stream.held_back = True
+                self.settle()
             return
-        if self._on_full == "pause" and input_id not in self._pending:
-            stream.held_back = True
-            self.settle()
-        elif len(stream.queue) > self._max_waiting:
+        if waiting > self._max_waiting:
             stream.queue.pop()
             stream.deliver_error(BackPressureError(f"more than {self._max_waiting} items waited unread (max_waiting)"))
             channel._virtual_sink.end()
@@ -275,7 +327,7 @@ class MultiChannel(StreamChannel[T]):
         """The other end breaks the format: nothing that comes after it can be understood."""
         main = self._channels.get(0)
         if main is not None:
-            main._virtual_stream.deliver_error(MultiChannelError(message))
+            main._virtual_stream.deliver_error(MultiChannelError(message), at_once=True)
         self._close()
 
     def _close(self) -> None:
@@ -295,6 +347,10 @@ class MultiChannel(StreamChannel[T]):
             channel._virtual_sink.end()
 
 
-def _is_id(value: Any) -> bool:
-    # Dart compiled to JavaScript has one kind of number.
-    return (type(value) is int or (type(value) is float and value.is_integer())) and value >= 0
+def _to_id(value: Any) -> int:
+    """Return it as an id. Dart compiled to JavaScript has one kind of number, exact up to 2**53."""
+    if type(value) not in (int, float) or value != value // 1:
+        raise TypeError(f"an id is an integer, not {value!r:.40}")
+    if not 0 <= value < 2**53:
+        raise ValueError(f"an id is at least 0 and less than 2**53, not {value!r:.40}")
+    return int(value)

@@ -28,6 +28,9 @@ class Recorded(asyncio.Transport):
     def write(self, data: Any) -> None:
         self.written.append(bytes(data))
 
+    def is_closing(self) -> bool:
+        return False
+
     def get_write_buffer_size(self) -> int:
         return sum(map(len, self.written)) if self.full else 0
 

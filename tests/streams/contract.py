@@ -413,7 +413,7 @@ KINDS = [
     _kind(over_memory, "cast", lambda one: one.cast(bytes), **BYTES),
     _kind(over_memory, "delegating", DelegatingStreamChannel, **BYTES),
     _kind(over_memory, "disconnector", lambda one: one.transform(Disconnector()), **BYTES),
-    _kind(over_memory, "faulty", FaultyByteChannel, **BYTES, holds_back=False),
+    _kind(over_memory, "faulty", FaultyByteChannel, **BYTES, forwards_errors=False, large=65536),
     _kind(late, "late", **BYTES),
     _kind(virtual, "virtual", False, True, **OBJECTS, forwards_errors=False),
     _kind(virtual, "virtual-joined", False, False, **OBJECTS, forwards_errors=False),
