@@ -97,7 +97,11 @@ def from_streams(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 def from_process(process: asyncio.subprocess.Process) -> ByteChannel:
-    """Make a channel of the standard input and output of a child process, which were both opened with ``PIPE``."""
+    """Make a channel of the standard input and output of a child process, which were both opened with ``PIPE``.
+
+    The channel's end closes its standard input, which most programs end at; the process itself is left to its owner. What it
+    prints goes into the channel, too.
+    """
     if process.stdin is None or process.stdout is None:
         raise ValueError("the process needs stdin=asyncio.subprocess.PIPE and stdout=asyncio.subprocess.PIPE")
     return StreamsByteChannel(process.stdout, process.stdin)
@@ -126,7 +130,10 @@ def from_anyio(stream: ByteStream, *, max_buffered: int = 2**26) -> AbstractAsyn
 
 
 async def from_stdio() -> ByteChannel:
-    """Make a channel of this process's own standard input and output, which must be pipes, sockets or a terminal."""
+    """Make a channel of this process's own standard input and output, which must be pipes, sockets or a terminal.
+
+    They belong to the channel from then on: nothing may be printed, and closing the channel closes ``sys.stdout``.
+    """
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     source, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

@@ -110,20 +110,6 @@ class IOWebSocketChannel(ProtocolWebSocketChannel):
             raise ChannelStateError("the opening handshake was done elsewhere, and no request= was given to the channel")
         return self._request
 
-    @property
-    def local_address(self) -> Any:
-        """Our end of the socket, such as ``("127.0.0.1", 50000)``; ``None`` while there is none."""
-        return self.get_extra_info("sockname")
-
-    @property
-    def remote_address(self) -> Any:
-        """The peer's end of the socket, such as ``("127.0.0.1", 8765)``; ``None`` while there is none."""
-        return self.get_extra_info("peername")
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return what the transport knows, such as ``"ssl_object"`` or ``"peercert"`` (see ``asyncio.BaseTransport``)."""
-        return self._io.get_extra_info(name, default)
-
     def abort(self) -> None:
         if self._opening is not None and not self._opening.done():
             self._opening.cancel()

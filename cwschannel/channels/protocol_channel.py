@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable
+from typing import Any
 
 from ..exceptions import ConnectionClosed, OpeningFailed
 from ..kernels.frame import BytesLike, Message
@@ -94,6 +95,20 @@ class ProtocolWebSocketChannel(WebSocketChannel):
             ConnectionClosed: the connection is closed, or was before the pong came.
         """
         return await self._io.ping(os.urandom(4) if payload is None else bytes(payload))
+
+    @property
+    def local_address(self) -> Any:
+        """Our end of the socket, such as ``("127.0.0.1", 50000)``; ``None`` while there is none."""
+        return self.get_extra_info("sockname")
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer's end of the socket, such as ``("127.0.0.1", 8765)``; ``None`` while there is none."""
+        return self.get_extra_info("peername")
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what the transport knows, such as ``"ssl_object"`` or ``"peercert"`` (see ``asyncio.BaseTransport``)."""
+        return self._io.get_extra_info(name, default)
 
     def abort(self) -> None:
         self._io.abort()

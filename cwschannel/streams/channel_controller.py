@@ -32,7 +32,7 @@ class StreamChannelController(Generic[T]):
     __slots__ = ("foreign", "local")
 
     def __init__(
-        self, *, allow_foreign_errors: bool = True, sync: bool = False, pause_at: int = 64, max_waiting: int = 65536
+        self, *, allow_foreign_errors: bool = True, sync: bool = False, pause_at: int | None = None, max_waiting: int = 65536
     ) -> None:
         there: StreamController[T] = StreamController(sync=sync, pause_at=pause_at, max_waiting=max_waiting)
         back: StreamController[T] = StreamController(sync=sync, pause_at=pause_at, max_waiting=max_waiting)

@@ -29,7 +29,8 @@ class StreamController(RuledSink[T]):
         on_pause: called when the listener pauses, or when more than ``pause_at`` items wait.
         on_resume: called when items are wanted again.
         on_cancel: called when the listener has cancelled. What is added after that is dropped, and ``done`` has ended.
-        pause_at: with more items than this unread, ``wait_for_room`` and ``add_stream`` wait.
+        pause_at: with more items than this unread, ``wait_for_room`` and ``add_stream`` wait; by default 64, or
+            ``max_waiting`` if that is less.
         max_waiting: with as many items as this unread, ``add`` raises ``BackPressureError``.
 
     What the callbacks raise goes to the loop's exception handler.
@@ -63,9 +64,11 @@ class StreamController(RuledSink[T]):
         on_pause: Callable[[], object] | None = None,
         on_resume: Callable[[], object] | None = None,
         on_cancel: Callable[[], object] | None = None,
-        pause_at: int = 64,
+        pause_at: int | None = None,
         max_waiting: int = 65536,
     ) -> None:
+        if pause_at is None:
+            pause_at = min(64, max_waiting)
         if not 0 <= pause_at <= max_waiting:
             raise ValueError(f"pause_at is from 0 to max_waiting ({max_waiting}), not {pause_at}")
         super().__init__()

@@ -78,10 +78,7 @@ class _GuaranteeSink(RuledSink[T]):
         """Close the sink below, and take nothing more."""
         if not self._gone:
             self._gone = True
-            try:
-                self._closing = self._inner.close()
-            except ChannelStateError:  # it is in the middle of an add_stream() that is not ours: its owner will close it
-                pass
+            self._close_inner()
             self._disconnected.finish(error)
 
     def _is_gone(self) -> bool:
@@ -98,9 +95,24 @@ class _GuaranteeSink(RuledSink[T]):
             self._relay.disconnect()
             self.end(error)
 
-    def _finish(self) -> None:
+    def close(self, *arguments: Any, **options: Any) -> Awaitable[None]:
+        self._check_not_adding()
+        if not self._gone:
+            self._close_inner(*arguments, **options)  # which may refuse them
+            self._gone = True
+            self._disconnected.finish()
+        self._closed = True
         self._relay.disconnect()
-        self.end()
+        return self.done
+
+    def _finish(self) -> None:
+        self.close()
+
+    def _close_inner(self, *arguments: Any, **options: Any) -> None:
+        try:
+            self._closing = self._inner.close(*arguments, **options)
+        except ChannelStateError:  # it is in the middle of an add_stream() that is not ours: its owner will close it
+            pass
 
 
 class CloseGuaranteeChannel(StreamChannel[T]):

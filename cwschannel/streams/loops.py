@@ -71,7 +71,10 @@ def current_loop() -> AnyLoop:
         pass
     loop = foreign_loop.get()
     if loop is None:
-        raise RuntimeError("there is no running event loop: streams and channels are made and used within coroutines")
+        raise RuntimeError(
+            "there is no running event loop: streams and channels are made and used within coroutines of asyncio, or within "
+            "'async with byte_channels.from_anyio(...)' of others"
+        )
     return loop  # type: ignore[no-any-return]
 
 

@@ -36,6 +36,9 @@ class VirtualChannel(StreamChannel[T]):
         self._virtual_sink: _VirtualSink[T] = _VirtualSink(multi, self._virtual_stream, input_id, output_id)
         super().__init__(self._virtual_stream, self._virtual_sink)
 
+    def __repr__(self) -> str:
+        return f"<VirtualChannel {self.id} {'closed' if self._virtual_sink._is_gone() else 'open'}>"
+
     def _on_demand(self, wanted: bool) -> None:
         if wanted:
             self._virtual_stream.held_back = False

@@ -55,8 +55,11 @@ class StreamSink(ABC, Generic[T_contra]):
         """Wait until everything was handed on (to the operating system, or to a reader), or can no longer be."""
 
     @abstractmethod
-    def close(self) -> Awaitable[None]:
-        """Close the sink after what was added. The result is ``done``."""
+    def close(self, *arguments: Any, **options: Any) -> Awaitable[None]:
+        """Close the sink after what was added. The result is ``done``.
+
+        What it takes beyond that is the affair of each kind: code and reason, if a WebSocket is what is closed in the end.
+        """
 
     @property
     @abstractmethod
@@ -103,7 +106,9 @@ class RuledSink(StreamSink[T_contra]):
         finally:
             self._adding = False
 
-    def close(self) -> Awaitable[None]:
+    def close(self, *arguments: Any, **options: Any) -> Awaitable[None]:
+        if arguments or options:
+            raise TypeError("this channel has no close codes: close() takes no arguments here")
         self._check_not_adding()
         self._closed = True
         self._finish()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, overload
 
 from ..exceptions import ChannelStateError
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .broadcast import BroadcastStream
 
 __all__ = ["Stream", "StreamSubscription"]
+
+_NO_DEFAULT: Final = object()
 
 T_co = TypeVar("T_co", covariant=True)
 S = TypeVar("S")
@@ -71,15 +73,23 @@ class Stream(ABC, Generic[T_co]):
 
     # Reading all at once, or a little.
 
-    async def first(self) -> T_co:
-        """Return the next item; what comes after it can still be read.
+    @overload
+    async def first(self) -> T_co: ...
+
+    @overload
+    async def first(self, default: S) -> T_co | S: ...
+
+    async def first(self, default: Any = _NO_DEFAULT) -> Any:
+        """Return the next item; what comes after it can still be read. Without one, return ``default``, if there is one.
 
         Raises:
-            ChannelStateError: the stream ended without another item.
+            ChannelStateError: the stream ended without another item, and there is no default.
         """
         async for item in self:
             return item
-        raise ChannelStateError("the stream ended without another item")
+        if default is _NO_DEFAULT:
+            raise ChannelStateError("the stream ended without another item, and first() was given no default")
+        return default
 
     async def to_list(self) -> list[T_co]:
         """Return all items until the end, as far as memory reaches."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
@@ -77,8 +79,9 @@ async def process() -> AsyncIterator[tuple[ByteChannel, ByteChannel]]:
                 yield both
         finally:
             if child.returncode is None:
+                # Not child.kill(): it looks whether the child has ended, and asyncio may then miss that it has.
                 with contextlib.suppress(ProcessLookupError):
-                    child.kill()
+                    os.kill(child.pid, signal.SIGKILL)
             await child.wait()
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from cwschannel.exceptions import ChannelStateError
+from cwschannel.exceptions import ChannelStateError, ConnectionClosed
 from cwschannel.streams.channel import StreamChannel
+from cwschannel.streams.channel_controller import StreamChannelController
 from cwschannel.streams.controller import StreamController
 from cwschannel.testing import connected_pair
 
@@ -187,3 +188,25 @@ class TestCloseGuarantee:
         assert await channel.stream.first() == "still open"
         await channel.sink.close(3000, "for the peer")  # type: ignore[call-arg]
         assert (far.close_code, far.close_reason) == (3000, "for the peer")
+
+
+async def test_code_and_reason_reach_the_websocket_below() -> None:
+    client, server = connected_pair()
+    guarded = StreamChannel.with_guarantees(client.stream, client.sink)
+    with pytest.raises(ValueError, match="1005"):
+        guarded.sink.close(1005)
+    guarded.sink.add("still open")
+    assert await server.recv() == "still open"
+    guarded.sink.close(4000, "why")
+    with pytest.raises(ConnectionClosed):
+        await server.recv()
+    assert (server.close_code, server.close_reason) == (4000, "why")
+    await guarded.sink.done
+
+
+async def test_a_channel_without_close_codes_says_so() -> None:
+    controller: StreamChannelController[int] = StreamChannelController()
+    with pytest.raises(TypeError, match="no close codes"):
+        controller.local.sink.close(4000, "why")
+    controller.local.sink.add(1)
+    assert await controller.foreign.stream.first() == 1

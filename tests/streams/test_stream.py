@@ -223,3 +223,13 @@ class TestDerived:
                 got.append(0)
         assert failed == 1
         assert got == [0, 3]
+
+
+async def test_first_has_a_default_for_a_stream_that_is_over() -> None:
+    controller: StreamController[int] = StreamController()
+    controller.add(1)
+    controller.close()
+    assert await controller.stream.first(default=None) == 1
+    assert await controller.stream.first(default=None) is None
+    with pytest.raises(ChannelStateError, match="no default"):
+        await controller.stream.first()
