@@ -36,6 +36,13 @@ def check_timeout(name: str, value: float | None) -> float | None:
     return value
 
 
+def check_read_limit(value: int) -> int:
+    """Return how many bytes may wait for the reader, once that can be."""
+    if value < 1:
+        raise ValueError(f"read_limit must be at least 1 byte; it is {value}")
+    return value
+
+
 # Clients.
 
 

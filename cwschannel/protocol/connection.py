@@ -186,7 +186,11 @@ class Connection:
     def feed(self, data: BytesLike) -> bytes:
         """Take bytes from a source that hands them over. Returns what to write."""
         self._heard = True
-        return self._take(self._reader.feed(data))
+        items = self._reader.feed(data)
+        if self._reader.only_messages and self._receiving and not self.messages:
+            self.messages = items  # type: ignore[assignment]
+            return b""
+        return self._take(items)
 
     def eof(self) -> bytes:
         """The peer closed its half of TCP. Returns what to write."""
