@@ -64,11 +64,12 @@ class SocketProtocol(SocketReader):
 
     def start(self, trailing: bytes, *, background: bool) -> None:
         """Take the first bytes, which came together with the opening handshake; keep the channel alive, if asked to."""
+        if background:
+            self._thread = threading.Thread(target=self._keep_alive, name="cwschannel background", daemon=True)
         with self._lock:
             self._after(self.connection.feed(trailing) if trailing else b"")
         self.flush()
-        if background:
-            self._thread = threading.Thread(target=self._keep_alive, name="cwschannel background", daemon=True)
+        if self._thread is not None:
             self._thread.start()
 
     # What Connection wants.

@@ -182,7 +182,7 @@ class SocketReader(SocketWriter):
         if now >= self._due:
             self._on_due()
             return True
-        if not self._hot or self._unread or (deadline is not None and deadline - now <= PATIENCE):
+        if not self._hot or self._unread or self._out or (deadline is not None and deadline - now <= PATIENCE):
             return self._pump_slowly(deadline)
         try:
             data = self._read(READ_SIZE)

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import logging
+import os
 import selectors
 import socket
 import ssl as tls
@@ -140,6 +141,7 @@ class Server:
         self._thread: threading.Thread | None = None
         self._is_closing = False
         self._closed = threading.Event()
+        self._process = os.getpid()
 
     def start(self) -> None:
         """Listen, and accept connections in a thread. Does nothing if it does so already.
@@ -201,6 +203,8 @@ class Server:
             ValueError: code or reason may not be sent.
         """
         close_payload(code, reason)
+        if os.getpid() != self._process:
+            return  # a child of the server's process has none of its threads, and no business with its connections
         with self._lock:
             if self._is_closing:
                 return
@@ -222,7 +226,7 @@ class Server:
         Args:
             timeout: seconds; ``None`` for no other limit.
         """
-        return self._closed.wait(timeout)
+        return os.getpid() != self._process or self._closed.wait(timeout)
 
     def _run(self) -> None:
         """Accept connections until the server is closed; then wait for all of them."""

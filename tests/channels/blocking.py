@@ -230,9 +230,7 @@ class Pair:
 
 
 @contextlib.contextmanager
-def connected(
-    *, client: dict[str, Any] | None = None, server: dict[str, Any] | None = None, **both: Any
-) -> Iterator[Pair]:
+def connected(*, client: dict[str, Any] | None = None, server: dict[str, Any] | None = None, **both: Any) -> Iterator[Pair]:
     """A client connected to a server, whose handler leaves the channel to the test. What is open afterwards is dropped."""
     pair = Pair()
     opened, over = threading.Event(), threading.Event()
