@@ -155,6 +155,8 @@ class SocketProtocol(SocketReader):
             with self._lock:
                 if self._pings.get(payload) is ping:
                     del self._pings[payload]
+            if self.gone:
+                self._dispose()
         if ping.seconds < 0:
             raise self.closed_error()
         return ping.seconds
@@ -181,7 +183,10 @@ class SocketProtocol(SocketReader):
 
     def wait_gone(self, timeout: float | None) -> bool:
         """Wait until nothing is left of the connection. Returns false at the timeout."""
-        return self._wait_for(lambda: self.gone, None if timeout is None else monotonic() + timeout)
+        if not self._wait_for(lambda: self.gone, None if timeout is None else monotonic() + timeout):
+            return False
+        self._dispose()
+        return True
 
     def abort(self) -> None:
         """Drop the connection."""
