@@ -172,8 +172,8 @@ class SocketWebSocketChannel:
     pings, sends keepalive pings, minds the deadlines. A channel that nobody is in does none of that, unless it was opened
     with ``background=True``.
 
-    Any number of threads may send, one may read, and any may close. After a fork, one of the two processes may go on with the
-    channel; that the other ends, or drops it, does no harm.
+    Any number of threads may send, one may read, and any may close. After a fork, one of the two processes may go on with
+    the channel; that the other ends, or drops it, does no harm.
 
     Attributes:
         request: the client's request, as we sent or received it.

@@ -94,6 +94,12 @@ def echo(channel: SocketWebSocketChannel) -> None:
         channel.send(message)
 
 
+def send_on_and_on(channel: SocketWebSocketChannel) -> None:
+    """Send until that is not possible any more."""
+    while True:
+        channel.send(bytes(2**20))
+
+
 @contextlib.contextmanager
 def serving(handler: Any = echo, **options: Any) -> Iterator[tuple[cwschannel.sync.Server, str]]:
     """A blocking server of ours, and its URI."""

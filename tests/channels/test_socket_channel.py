@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import socket
@@ -185,12 +186,9 @@ def test_messages_before_the_end_can_be_answered(end: bytes) -> None:
         bare.sock.shutdown(socket.SHUT_WR)
         bare.read_all()
 
-    with bare_server(script) as uri, connect(uri) as channel:
-        try:
-            for message in channel:
-                channel.sink.add(f"re: {message}")
-        except ConnectionClosed as error:
-            assert isinstance(error.__cause__, cwschannel.ProtocolError)
+    with bare_server(script) as uri, connect(uri) as channel, contextlib.suppress(ConnectionClosed):
+        for message in channel:
+            channel.sink.add(f"re: {message}")
     assert [one.payload for one in seen[:-1]] == [b"re: one", b"re: two"]
 
 

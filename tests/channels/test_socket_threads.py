@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -18,7 +19,7 @@ import cwschannel
 from cwschannel import ConnectionClosed
 from cwschannel.sync import connect
 
-from .blocking import Bare, Task, _nothing_is_left, bare_server, connected, logs, serving, until
+from .blocking import Bare, Task, _nothing_is_left, bare_server, connected, logs, send_on_and_on, serving, until
 from .running import within
 from .wire import BINARY, CLOSE, PING, PONG, TEXT, close_frame, frame
 
@@ -79,7 +80,7 @@ def test_frames_of_many_threads_stay_whole_on_the_wire() -> None:
         assert bare.read_all() == b""
 
     def send(channel: cwschannel.SocketWebSocketChannel, sender: int) -> None:
-        with pytest.raises((ConnectionClosed, cwschannel.ChannelStateError)):
+        with contextlib.suppress(ConnectionClosed, cwschannel.ChannelStateError):
             while True:
                 send_all(channel, sender)
 
@@ -133,12 +134,7 @@ def test_abort_wakes_everybody(
         reader = Task(list, pair.client)
         pinging = Task(pair.client.ping)
         until(lambda: pair.client._io._pings)
-
-        def send() -> None:
-            while True:
-                pair.client.send(bytes(2**20))
-
-        sender = Task(send)
+        sender = Task(send_on_and_on, pair.client)
         time.sleep(0.1)
         with within(10.0):
             pair.client.abort()
@@ -192,8 +188,7 @@ def test_two_peers_that_only_send_end_by_their_deadline() -> None:
 
         def send(channel: cwschannel.SocketWebSocketChannel) -> None:
             with pytest.raises(ConnectionClosed):
-                while True:
-                    channel.send(bytes(2**20))
+                send_on_and_on(channel)
 
         with within(15.0):
             both = [Task(send, pair.client), Task(send, pair.server)]
@@ -294,8 +289,7 @@ def test_a_signal_in_the_middle_of_a_send_leaves_whole_frames() -> None:
         timer.start()
         try:
             with pytest.raises(StoppedError):
-                while True:
-                    channel.send(bytes(2**20))
+                send_on_and_on(channel)
         finally:
             timer.join()
             signal.signal(signal.SIGUSR1, before)

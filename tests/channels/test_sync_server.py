@@ -390,9 +390,8 @@ def test_broadcast_reaches_everybody_but_the_slow_and_the_gone() -> None:
         # what was begun is finished when the peer reads again
         assert bare.read_frame()[:2] == (TEXT, b"small")
         assert bare.read_frame().payload == large
-    with pytest.raises(TypeError, match="a message is str"):
-        with connected() as pair:
-            broadcast([pair.server], 5)  # type: ignore[arg-type]
+    with connected() as pair, pytest.raises(TypeError, match="a message is str"):
+        broadcast([pair.server], 5)  # type: ignore[arg-type]
 
 
 def test_broadcast_from_the_clients_side_masks_each_frame_by_itself() -> None:

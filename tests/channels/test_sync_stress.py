@@ -1,4 +1,4 @@
-"""Two hundred threads, with random closes from both ends. Set CWSCHANNEL_STRESS to a number of seconds to have it run longer."""
+"""Two hundred threads, with random closes from both ends, for as many seconds as CWSCHANNEL_STRESS says, or three."""
 
 from __future__ import annotations
 

@@ -47,11 +47,13 @@ def readme_programs() -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_the_readme_shows_a_client_a_server_and_callbacks() -> None:
-    assert len(readme_programs()) == 3
+def test_the_readme_shows_a_client_a_server_callbacks_and_the_blocking_side() -> None:
+    assert len(readme_programs()) == 4
 
 
-@pytest.mark.parametrize(("number", "expected"), [(0, "hello\n1001 bye\n"), (2, "hello\nclosed\n")])
+@pytest.mark.parametrize(
+    ("number", "expected"), [(0, "hello\n1001 bye\n"), (2, "hello\nclosed\n"), (3, "hello\n1001 bye\n")]
+)
 def test_the_readme_clients_run(server: str, number: int, expected: str) -> None:
     program = readme_programs()[number].replace("ws://localhost:8765", server)
     assert run("-c", program) == expected
