@@ -227,7 +227,7 @@ class SocketReader(SocketWriter):
         """Read the rest of a large payload straight to where it belongs."""
         window = memoryview(self.connection.get_buffer())
         self._window = window if len(window) > 1 else None
-        self._hot = self._line.patient and self._window is None
+        self._hot = self._line.patient and self._window is None and not self._eof
 
     def _take_window(self, size: int) -> None:
         """Take what was read into the window."""

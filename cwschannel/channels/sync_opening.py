@@ -6,7 +6,7 @@ import contextlib
 import socket
 import ssl as tls
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 from ..exceptions import InvalidHandshake
 from ..http import Request, Response
@@ -32,12 +32,14 @@ class Accepted:
 
     Args:
         sock: its socket.
+        address: the client's, which a socket does not know any more when the client is gone.
         stop: is set when the server shuts down.
         full: whether the server has all the connections that it takes.
     """
 
-    def __init__(self, sock: socket.socket, options: ServeOptions, stop: Wake, *, full: bool) -> None:
+    def __init__(self, sock: socket.socket, address: Any, options: ServeOptions, stop: Wake, *, full: bool) -> None:
         self.sock = sock
+        self._address = address
         self._options = options
         self._stop = stop
         self._full = full
@@ -99,7 +101,9 @@ class Accepted:
         io = SocketProtocol(
             make_line(self.sock), connection, client_side=False, read_limit=read_limit, send_timeout=send_timeout
         )
-        return SocketWebSocketChannel(io, self._opening.request, response, protocol), self._opening.trailing
+        channel = SocketWebSocketChannel(io, self._opening.request, response, protocol)
+        channel.remote_address = self._address
+        return channel, self._opening.trailing
 
     def _read_request(self) -> Request | Response:
         """Return the request, or the answer to none."""

@@ -251,7 +251,7 @@ class Server:
 
     def _accept(self, listening: Any) -> None:
         try:
-            sock, _ = listening.accept()
+            sock, address = listening.accept()
         except (BlockingIOError, ConnectionError):
             return  # the client is gone already
         except OSError as error:
@@ -261,7 +261,7 @@ class Server:
         try:
             # One more than there may be connections: it tells those who are too many.
             full = self._workers.busy >= self._max_connections
-            self._workers.start(lambda: self._serve(sock, full=full))
+            self._workers.start(lambda: self._serve(Accepted(sock, address, self._options, self._stop, full=full)))
         except RuntimeError as error:
             logger.error("no thread can be started for a connection: %s", error)
             sock.close()
@@ -278,9 +278,9 @@ class Server:
         if not self._workers.wait_until_idle(timeout):
             logger.error("%d handlers did not end, though their connections did", self._workers.busy)
 
-    def _serve(self, sock: socket.socket, *, full: bool) -> None:
+    def _serve(self, accepted: Accepted) -> None:
         """Deal with one connection, in a thread of its own."""
-        opened = open_channel(Accepted(sock, self._options, self._stop, full=full), self._context, **self._channel_options)
+        opened = open_channel(accepted, self._context, **self._channel_options)
         if opened is None:
             return
         channel, trailing = opened
