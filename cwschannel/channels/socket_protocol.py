@@ -103,6 +103,7 @@ class SocketProtocol(SocketReader):
 
     def _set_timer(self, timer: Timer | None) -> None:
         self._timer = timer
+        self._ticks = 0
         self._held = timer is not None and timer.what == "held"
         if timer is None:
             self._due = inf

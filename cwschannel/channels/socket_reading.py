@@ -25,6 +25,8 @@ __all__ = ["SocketReader"]
 _MOST_OUT: Final = 65536
 # After its deadline, recv() reads what is there already for so many seconds: a peer might send on and on, but no messages.
 _GRACE: Final = 0.1
+# How many reads follow each other without a look at the clock, which costs as much as a lock. Each takes PATIENCE at most.
+_TICKS: Final = 16
 # With answers left to somebody who is writing, the leader looks this often whether it is to write them itself.
 _SLICE: Final = 0.2
 
@@ -49,6 +51,7 @@ class SocketReader(SocketWriter):
         "_read",
         "_read_limit",
         "_receives",
+        "_ticks",
         "_timer",
         "_unread",
         "_wake",
@@ -84,6 +87,7 @@ class SocketReader(SocketWriter):
         self._interrupted = False
         self._timer: Timer | None = None  # the one that runs
         self._due = inf  # and when it is over
+        self._ticks = 0
         self._held = False  # it is for what ends the connection, once the messages before it were handed out
 
     def receive(self, timeout: float | None) -> Message | None:
@@ -178,11 +182,17 @@ class SocketReader(SocketWriter):
 
     def _pump(self, deadline: float | None) -> bool:
         """As the leader: do one thing that is due, or read once. Returns false if nothing came by the deadline."""
-        now = monotonic()
-        if now >= self._due:
-            self._on_due()
-            return True
-        if not self._hot or self._unread or self._out or (deadline is not None and deadline - now <= PATIENCE):
+        if self._ticks and deadline is None:
+            self._ticks -= 1
+        else:
+            self._ticks = _TICKS
+            now = monotonic()
+            if now >= self._due:
+                self._on_due()
+                return True
+            if deadline is not None and deadline - now <= PATIENCE:
+                return self._pump_slowly(deadline)
+        if not self._hot or self._unread or self._out:
             return self._pump_slowly(deadline)
         try:
             data = self._read(READ_SIZE)
@@ -197,25 +207,29 @@ class SocketReader(SocketWriter):
     def _take(self, data: bytes) -> None:
         """Take what was read."""
         connection = self.connection
+        unusual = False
         self._lock.acquire()
         try:
             out = connection.feed(data) if data else self._take_eof()
             messages = connection.messages
             if out or connection.events or connection.timer is not self._timer:
+                unusual = True
                 self._after(out)
             elif messages:
                 connection.messages = []
-                if self._receives and not self.ended:
-                    self.queue += messages
-                else:
+                if not self._receives or self.ended:
                     self._deliver(messages)
+                elif len(messages) == 1:
+                    self.queue.append(messages[0])
+                else:
+                    self.queue += messages
             elif data:
                 self._look_for_window()
             if self._followers:
                 self._changed.notify_all()
         finally:
             self._lock.release()
-        if self._out or self._hang_up is not None:
+        if unusual:
             self.flush()
 
     def _take_eof(self) -> bytes:
@@ -277,6 +291,7 @@ class SocketReader(SocketWriter):
         """Wait until something is to be done. Returns false at the deadline."""
         if self._wake is None:
             self._wake = Wake()
+        self._ticks = 0
         now = monotonic()
         if deadline is not None and now > deadline + _GRACE:
             return False

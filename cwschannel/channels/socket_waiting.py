@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["PATIENCE", "READ_SIZE", "PlainLine", "TLSLine", "Wake", "make_line", "wait"]
+__all__ = ["NOW", "PATIENCE", "READ_SIZE", "PlainLine", "TLSLine", "Wake", "make_line", "wait"]
 
 _ON_WINDOWS: Final = sys.platform == "win32"
 
@@ -108,7 +108,9 @@ class PlainLine:
         patient: whether ``read`` waits by itself.
         read: returns at most so many bytes, none at their end. Raises ``BlockingIOError`` if nothing came within
             ``PATIENCE``.
-        write: writes without waiting; returns how many bytes were taken.
+        send: writes without waiting, given the flag ``NOW``; returns how many bytes were taken. May raise
+            ``BlockingIOError`` if none were.
+        write: the same, without flag and without that error.
     """
 
     secure = False
@@ -122,7 +124,7 @@ class PlainLine:
         with contextlib.suppress(OSError):  # it is no TCP socket
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.read: Callable[[int], bytes] = sock.recv
-        self._send = sock.send
+        self.send: Callable[[bytes | memoryview, int], int] = sock.send
 
     def read_now(self, size: int) -> bytes:
         """As ``read``, without waiting."""
@@ -134,7 +136,7 @@ class PlainLine:
 
     def write(self, data: bytes | memoryview) -> int:
         try:
-            return self._send(data, NOW)
+            return self.send(data, NOW)
         except BlockingIOError:
             return 0
 
@@ -191,6 +193,7 @@ class TLSLine(PlainLine):
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.read = self.read_now
+        self.send = self._send
 
     def read_now(self, size: int) -> bytes:
         with self._session:
@@ -216,6 +219,9 @@ class TLSLine(PlainLine):
             except tls.SSLWantReadError:
                 self._write_waits_to_read = True
                 return 0
+
+    def _send(self, data: bytes | memoryview, flags: int) -> int:
+        return self.write(data)
 
     def wait(self, timeout: float | None, *, read: bool, write: bool, wake: Wake | None = None) -> bool:
         # What OpenSSL has decrypted already makes no socket readable.

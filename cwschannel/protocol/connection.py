@@ -344,7 +344,6 @@ class Connection:
     def _step(self, event: Event, payload: bytes = b"", error: Exception | None = None) -> bytes:
         """Look up what the event means now, and do it. ``payload`` is that of the close frame to send, if one is."""
         self.state, actions = TABLE[self.state, event]
-        self._can_send = self.state is State.OPEN
         self._receiving = self._held is None and self.state in (State.OPEN, State.CLOSING)
         out = b""
         for action in actions:
@@ -359,6 +358,8 @@ class Connection:
                     self.events.append(HangUp.CLOSE)
             else:
                 self.events.append(_HANG_UPS[action])
+        # Last: a thread that sends meanwhile, and is told that it cannot, finds out why.
+        self._can_send = self.state is State.OPEN
         if self.state is State.GONE:
             self.timer = None
         return out
