@@ -203,11 +203,17 @@ class SocketProtocol(SocketReader):
         self._interrupt()
 
     def let_go(self) -> None:
-        """Nobody has the channel any more."""
-        if self._thread is not None and self._thread.is_alive():
-            self.abort()
-        else:
+        """Nobody has the channel any more. Takes no lock: garbage is collected anywhere, even where one is held."""
+        if self._thread is None or not self._thread.is_alive():
             self._line.close()
+            return
+        # The background thread finds the connection lost, keeps nothing, and ends.
+        self.closed_here = True
+        self.queue.clear()
+        self._unread = 0
+        self._line.hang_up(reset=True)
+        if self._wake is not None:
+            self._wake.set()
 
     def addresses(self) -> tuple[Any, Any]:
         """Return our end of the socket, and the peer's."""

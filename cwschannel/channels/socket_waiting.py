@@ -33,6 +33,11 @@ READ_SIZE: Final = 2**16 + 2**10
 """What one read asks for: a message of 64 KiB with its header."""
 
 
+# Sockets in use. A channel that is garbage is told so, and closes its socket; but the socket must not be garbage with it, as
+# it might be told first, and would complain that nobody had closed it.
+_in_use: set[socket.socket] = set()
+
+
 class Wake:
     """Ends waits from another thread."""
 
@@ -168,6 +173,7 @@ class PlainLine:
 
     def close(self) -> None:
         """Give the socket back to the system. Nobody may be reading or writing it."""
+        _in_use.discard(self.sock)
         self.sock.close()
 
     def _shut_down(self, how: int) -> None:
@@ -260,4 +266,5 @@ class TLSLine(PlainLine):
 
 def make_line(sock: socket.socket) -> PlainLine:
     """Take over a socket."""
+    _in_use.add(sock)
     return TLSLine(sock) if isinstance(sock, tls.SSLSocket) else PlainLine(sock)

@@ -359,6 +359,17 @@ def test_a_channel_that_nobody_has_any_more_is_dropped(background: bool) -> None
         assert ended.wait(20)
 
 
+@pytest.mark.parametrize("background", [False, True])
+def test_a_channel_in_a_circle_of_garbage_is_dropped_without_a_warning(background: bool) -> None:
+    with serving() as (server, uri):
+        circle: list[Any] = [connect(uri, background=background)]
+        circle.append(circle)
+        until(lambda: server.channels)
+        del circle
+        gc.collect()
+        until(lambda: not server.channels)
+
+
 def test_time_is_not_lost_between_two_messages() -> None:
     """The reader's own wait, and the one that follows it, both notice a message at once."""
     with connected() as pair:

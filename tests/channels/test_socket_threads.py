@@ -297,3 +297,18 @@ def test_a_signal_in_the_middle_of_a_send_leaves_whole_frames() -> None:
         channel.send(b"next")
     assert [one.payload for one in frames[:-2]] == [bytes(2**20)] * len(frames[:-2])
     assert frames[-2].payload == b"next"
+
+
+def test_a_background_thread_with_a_full_queue_ends_with_its_channel() -> None:
+    def script(bare: Bare) -> None:
+        bare.accept()
+        bare.send(frame(TEXT, bytes(1000)) * 100)
+        bare.read_all()
+
+    with bare_server(script) as uri:
+        channel = connect(uri, background=True, read_limit=1000)
+        until(lambda: len(channel._io.queue) > 1)
+        thread = channel._io._thread
+        assert thread is not None
+        del channel
+        until(lambda: not thread.is_alive())
