@@ -89,10 +89,10 @@ def _offer(
     except ConnectionClosed:
         result.closed.append(channel)
         return True
-    if io.gone:
-        result.closed.append(channel)
-    elif whole:
+    if whole:
         result.sent.append(channel)
+    elif io.gone:
+        result.closed.append(channel)
     return whole or io.gone
 
 

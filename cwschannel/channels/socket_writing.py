@@ -31,7 +31,6 @@ __all__ = ["SocketWriter", "take_token"]
 
 # A sender that waits looks this often whether it is to read, too, because nobody else does any more.
 _SLICE: Final = 0.2
-_NOTHING: Final = memoryview(b"")
 
 
 class SocketWriter:
@@ -72,7 +71,7 @@ class SocketWriter:
         self._followers = 0  # threads that wait for a token, or for what the leader reads
         self._out: list[bytes] = []
         self._out_size = 0
-        self._rest = _NOTHING  # of a frame that was begun; belongs to whoever is writing
+        self._rest = memoryview(b"")  # of a frame that was begun; belongs to whoever is writing
         self._hang_up: HangUp | None = None
         self._disposed = False
 
@@ -130,6 +129,8 @@ class SocketWriter:
             if not size and not self._line.secure:  # OpenSSL has begun, though it has not said so
                 return None
             self._rest = memoryview(frame)[size:]
+            if self._rest:
+                self._leave_rest()
             return not self._rest
         except OSError as error:
             self._lose(error)
@@ -226,6 +227,7 @@ class SocketWriter:
                 self._writing.append(True)
                 self._tell_followers()
             if not done:
+                self._leave_rest()
                 break
         if abort:
             self._lose(None, reset=True)
@@ -256,6 +258,11 @@ class SocketWriter:
             self._lose(None, reset=how is HangUp.ABORT)
         return True
 
+    def _leave_rest(self) -> None:
+        """Have whoever waits to read wait for room to write, too."""
+        with self._lock:
+            self._interrupt()
+
     # The end.
 
     def _lose(self, error: Exception | None, *, reset: bool = False) -> None:
@@ -280,7 +287,6 @@ class SocketWriter:
         # Whoever is in it has been woken. If a signal handler has interrupted them in this thread, they come here later.
         if take_token(self._turn) or self._wait_for_token(self._turn, 1):
             if take_token(self._writing) or self._wait_for_token(self._writing, 1):
-                self._rest = _NOTHING
                 self._line.close()
                 self._writing.append(True)
             else:
@@ -298,6 +304,10 @@ class SocketWriter:
 
     def _on_gone(self) -> None:
         """Nothing is left of the connection. Called with the lock."""
+        raise NotImplementedError
+
+    def _interrupt(self) -> None:
+        """Have the leader look again at what it waits for. Called with the lock."""
         raise NotImplementedError
 
     def _can_read(self) -> bool:

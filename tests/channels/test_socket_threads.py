@@ -307,8 +307,8 @@ def test_a_background_thread_with_a_full_queue_ends_with_its_channel() -> None:
 
     with bare_server(script) as uri:
         channel = connect(uri, background=True, read_limit=1000)
-        until(lambda: len(channel._io.queue) > 1)
-        thread = channel._io._thread
+        queue, thread = channel._io.queue, channel._io._thread
+        until(lambda: len(queue) > 1)
         assert thread is not None
         del channel
         until(lambda: not thread.is_alive())

@@ -381,9 +381,9 @@ def test_broadcast_reaches_everybody_but_the_slow_and_the_gone() -> None:
         for client in clients:
             client.abort()
         until(lambda: len(server.channels) == 3)
-        with within(10.0):
-            second = broadcast(everybody, large, timeout=1.0)
-            third = broadcast(everybody, large, timeout=1.0)
+        with within(30.0):
+            second = broadcast(everybody, large, timeout=3.0)
+            third = broadcast(everybody, large, timeout=3.0)
         assert [len(kind) for kind in second] == [2, 1, 0, 3]
         assert [len(kind) for kind in third] == [2, 0, 1, 3]
         assert [reader.result() for reader in readers] == [[large, large]] * 2
