@@ -100,8 +100,7 @@ class SocketWriter:
                 except BlockingIOError:
                     size = 0
                 except OSError as error:
-                    self._lose(error)
-                    raise self.closed_error() from error
+                    raise self._send_failed(error) from error
                 if size != len(frame):
                     self._rest = memoryview(frame)[size:]
                     self._write_rest()
@@ -176,8 +175,7 @@ class SocketWriter:
             try:
                 size = self._write(self._rest)
             except OSError as error:
-                self._lose(error)
-                raise self.closed_error() from error
+                raise self._send_failed(error) from error
             self._rest = self._rest[size:]
             if not size and not self._wait_for_room(deadline):
                 raise self._too_slow()
@@ -197,6 +195,18 @@ class SocketWriter:
             return True
         self._line.wait(remaining, read=False, write=True)
         return True
+
+    def _send_failed(self, error: OSError) -> ConnectionClosed:
+        """Nothing can be sent any more; but the last messages, and the close frame that says why, may be there to read."""
+        if take_token(self._turn) or self._wait_for_token(self._turn, _SLICE):  # others who read find out by themselves
+            try:
+                while self._can_read() and not self.gone and self._read_now():
+                    pass
+            finally:
+                self._turn.append(True)
+                self._tell_followers()
+        self._lose(error)
+        return self.closed_error()
 
     def _too_slow(self) -> SendTimeout:
         text = f"the peer did not take a message within {self._send_timeout:g} s (send_timeout)"

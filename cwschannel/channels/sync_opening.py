@@ -163,5 +163,8 @@ def open_channel(
             return accepted.open(*decision, read_limit=read_limit, send_timeout=send_timeout)
     except (_GoneError, OSError):
         pass
+    except BaseException:
+        accepted.sock.close()
+        raise
     accepted.sock.close()
     return None

@@ -279,6 +279,24 @@ def test_a_peer_that_ends_badly(how: Callable[[Bare], None], background: bool) -
         assert channel.sink.done
 
 
+def test_a_sender_learns_why_the_peer_is_gone() -> None:
+    def script(bare: Bare) -> None:
+        bare.accept()
+        assert bare.read_frame().payload == b"go"
+        bare.send(frame(TEXT, b"last words") + close_frame(1008, "not you"))
+
+    with bare_server(script) as uri:
+        channel = connect(uri)
+        channel.send("go")
+        with pytest.raises(ConnectionClosed, match="not you") as caught:
+            send_on_and_on(channel)
+        assert caught.value.code == channel.close_code == 1008
+        assert channel.recv() == "last words"
+        with pytest.raises(ConnectionClosed, match="not you"):
+            channel.recv()
+        channel.close()
+
+
 def test_a_peer_that_does_not_hang_up_after_the_closing_handshake() -> None:
     def script(bare: Bare) -> None:
         bare.accept()
