@@ -76,6 +76,7 @@ def _offer(
 ) -> bool:
     """Send without waiting. Returns whether there is nothing more to be done for the channel."""
     io = channel._io
+    gone = io.gone  # looked at first: what was not written before that never will be
     try:
         if channel in begun:
             io.flush()
@@ -91,9 +92,9 @@ def _offer(
         return True
     if whole:
         result.sent.append(channel)
-    elif io.gone:
+    elif gone:
         result.closed.append(channel)
-    return whole or io.gone
+    return whole or gone
 
 
 def _once(message: str | BytesLike) -> Callable[[Connection, bool], bytes]:
