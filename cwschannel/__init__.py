@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .channels.connect import connect
     from .channels.io_channel import IOWebSocketChannel
     from .channels.server import Server, serve
+    from .channels.socket_channel import SocketWebSocketChannel
     from .channels.websocket_channel import WebSocketChannel, WebSocketSink
     from .exceptions import (
         BackPressureError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         OpeningFailed,
         OpeningTimeout,
         ProtocolError,
+        SendTimeout,
         WebSocketChannelException,
     )
     from .http import Headers, Request, Response
@@ -67,7 +69,9 @@ __all__ = [
     "ProtocolError",
     "Request",
     "Response",
+    "SendTimeout",
     "Server",
+    "SocketWebSocketChannel",
     "Stream",
     "StreamChannel",
     "StreamChannelCompleter",
@@ -106,6 +110,7 @@ _HOMES = {
     "Request": ".http",
     "Response": ".http",
     "Server": ".channels.server",
+    "SocketWebSocketChannel": ".channels.socket_channel",
     "Stream": ".streams.stream",
     "StreamChannel": ".streams.channel",
     "StreamChannelCompleter": ".streams.completer",

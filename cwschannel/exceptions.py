@@ -10,6 +10,7 @@
     │   └── HandshakeRejected       the server answered with another status than 101: see .response
     ├── ProtocolError               the peer broke a rule of RFC 6455 section 5 or 7: see .code and .rule
     ├── ConnectionClosed            no more messages: see .code and .reason, and __cause__ for what went wrong
+    │   └── SendTimeout             ... because the peer did not take a message in time (also a TimeoutError; blocking side)
     ├── MultiChannelError           the peer broke the format of MultiChannel
     ├── ChannelStateError           the caller's mistake: two readers, or adding after close()
     └── BackPressureError           the caller's mistake: adding without end to a sink that nobody empties
@@ -37,6 +38,7 @@ __all__ = [
     "OpeningFailed",
     "OpeningTimeout",
     "ProtocolError",
+    "SendTimeout",
     "WebSocketChannelException",
 ]
 
@@ -120,6 +122,13 @@ class ConnectionClosed(WebSocketChannelException):
         super().__init__(text)
         self.code = code
         self.reason = reason
+
+
+class SendTimeout(ConnectionClosed, TimeoutError):
+    """The operating system did not take a message within ``send_timeout`` seconds, because the peer does not read.
+
+    The connection was dropped: part of the message may be on its way, and nothing can follow half of a frame.
+    """
 
 
 class MultiChannelError(WebSocketChannelException):

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import socket
 import ssl as tls
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from .._version import __version__
-from ..exceptions import OpeningFailed, OpeningTimeout, WebSocketChannelException
+from ..exceptions import OpeningFailed, WebSocketChannelException
 from ..http import HeadersLike
 from ..kernels.frame import BytesLike
-from ..protocol.connection import Connection, ConnectionOptions
+from ..protocol.connection import Connection
 from ..protocol.opening import ClientOpening
-from ..protocol.uri import WebSocketURI, parse_uri
 from ..streams.completion import Completion
 from .io_channel import IOWebSocketChannel
 from .io_protocol import IOProtocol, read_buffer
+from .options import USER_AGENT, ConnectOptions, connect_options, explain, opening_timeout
 from .outbox import BufferLimits
 
 __all__ = ["USER_AGENT", "connect"]
-
-USER_AGENT = f"cwschannel/{__version__}"
 
 
 def connect(
@@ -72,8 +68,15 @@ def connect(
         InvalidURI, ValueError, TypeError: a mistake in the arguments, at once.
         RuntimeError: there is no running event loop.
     """
-    target = parse_uri(uri)
-    options = ConnectionOptions(
+    options = connect_options(
+        uri,
+        protocols=protocols,
+        headers=headers,
+        origin=origin,
+        user_agent=user_agent,
+        ssl=ssl,
+        server_hostname=server_hostname,
+        connect_timeout=connect_timeout,
         max_message_size=max_message_size,
         max_fragments=max_fragments,
         ping_interval=ping_interval,
@@ -81,39 +84,34 @@ def connect(
         close_timeout=close_timeout,
     )
     limits = BufferLimits(read_limit=read_limit, write_limit=write_limit, max_buffered=max_buffered)
-    opening = ClientOpening(target, protocols=protocols, headers=headers, origin=origin, user_agent=user_agent)
-    if ssl is not None and not target.secure:
-        raise ValueError("ssl= is for wss:// URIs, and this is a ws:// one")
-    if connect_timeout is not None and not connect_timeout > 0:
-        raise ValueError(f"connect_timeout must be more than 0 seconds; it is {connect_timeout}")
+    return _start(options, limits, sock)
+
+
+def _start(options: ConnectOptions, limits: BufferLimits, sock: socket.socket | None) -> IOWebSocketChannel:
+    """Begin to open the connection."""
+    target = options.target
     where: dict[str, Any] = {"host": target.host, "port": target.port} if sock is None else {"sock": sock}
-    if target.secure:
-        where |= {"ssl": ssl or default_context(), "server_hostname": server_hostname or target.host}
-        where |= {"ssl_handshake_timeout": connect_timeout, "ssl_shutdown_timeout": close_timeout}
+    if options.tls is not None:
+        where |= {"ssl": options.tls, "server_hostname": options.server_hostname}
+        where |= {"ssl_handshake_timeout": options.connect_timeout, "ssl_shutdown_timeout": options.connection.close_timeout}
     loop = asyncio.get_running_loop()
     io = IOProtocol(loop, limits)
-    channel = IOWebSocketChannel.on(io, opening.request)
-    client = _ClientProtocol(opening, lambda transport: _open(channel, io, transport, opening, options))
-    channel._opening = loop.create_task(_run(client, where, io, target, connect_timeout))
+    channel = IOWebSocketChannel.on(io, options.opening.request)
+    client = _ClientProtocol(options.opening, lambda transport: _open(channel, io, transport, options))
+    channel._opening = loop.create_task(_run(client, where, io, options))
     return channel
-
-
-@functools.cache
-def default_context() -> tls.SSLContext:
-    """The TLS settings of clients that give none. One for all: each costs a reading of the system's authorities."""
-    return tls.create_default_context()
 
 
 def _open(
     channel: IOWebSocketChannel,
     io: IOProtocol,
     transport: asyncio.Transport,
-    opening: ClientOpening,
-    options: ConnectionOptions,
+    options: ConnectOptions,
 ) -> None:
+    opening = options.opening
     channel.response = opening.response
     channel._protocol = opening.protocol
-    connection = Connection(read_buffer(), client_side=True, options=options)
+    connection = Connection(read_buffer(), client_side=True, options=options.connection)
     io.attach(transport, connection)
     io.feed(opening.trailing)
 
@@ -122,13 +120,12 @@ async def _run(
     client: _ClientProtocol,
     where: dict[str, Any],
     io: IOProtocol,
-    target: WebSocketURI,
-    timeout: float | None,
+    options: ConnectOptions,
 ) -> None:
     """Open the connection, or let ``io`` fail with the reason."""
     error: Exception
     try:
-        async with asyncio.timeout(timeout) as deadline:
+        async with asyncio.timeout(options.connect_timeout) as deadline:
             await asyncio.get_running_loop().create_connection(lambda: client, **where)
             await client.finished
         return
@@ -139,29 +136,11 @@ async def _run(
     except WebSocketChannelException as problem:
         error = problem
     except Exception as cause:
-        if deadline.expired():
-            message = f"{target.host} port {target.port} did not open a WebSocket within {timeout:g} s (connect_timeout)"
-            error = client.why_given_up() or OpeningTimeout(message)
-        else:
-            error = OpeningFailed(_explain(cause, target))
+        error = opening_timeout(options) if deadline.expired() else OpeningFailed(explain(cause, options.target))
         error.__cause__ = cause
     if not io.opened.done():  # the deadline and the last byte may come in one pass of the loop
         client.abort()
         io.fail(error)
-
-
-def _explain(error: Exception, target: WebSocketURI) -> str:
-    """Say in one sentence why there is no connection."""
-    where = f"{target.host} port {target.port}"
-    if isinstance(error, socket.gaierror):
-        return f"no connection to {where}: the host name is not known ({error.strerror})"
-    if isinstance(error, ConnectionRefusedError):
-        return f"no connection to {where}: it was refused; is the server running?"
-    if isinstance(error, tls.SSLCertVerificationError):
-        return f"the certificate of {where} is not trusted: {error.verify_message}"
-    if isinstance(error, tls.SSLError):
-        return f"no TLS connection to {where}: {error.reason or error}; does the server speak TLS there?"
-    return f"no connection to {where}: {error.strerror if isinstance(error, OSError) and error.strerror else error}"
 
 
 class _ClientProtocol(asyncio.BufferedProtocol):
@@ -215,14 +194,6 @@ class _ClientProtocol(asyncio.BufferedProtocol):
             self.finished.finish(exc)
         else:
             self.eof_received()
-
-    def why_given_up(self) -> Exception | None:
-        """Return the refusal, if one has come but for the end of its body."""
-        try:
-            self._opening.give_up()
-        except WebSocketChannelException as error:
-            return error
-        return None
 
     def abort(self) -> None:
         if self._transport is not None:

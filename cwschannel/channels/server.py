@@ -9,21 +9,28 @@ import logging
 import socket
 import ssl as tls
 from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
-from dataclasses import dataclass
-from email.utils import formatdate
-from http import HTTPStatus
-from typing import Any, Final, Self, cast
+from typing import Any, Self, cast
 
 from ..exceptions import ChannelStateError, ConnectionClosed, InvalidHandshake
-from ..http import Headers, HeadersLike, Request, Response
+from ..http import HeadersLike, Request, Response
 from ..kernels.frame import BytesLike
 from ..protocol.closing import close_payload
-from ..protocol.connection import Connection, ConnectionOptions
-from ..protocol.opening import ServerOpening, check_headers, check_protocols
+from ..protocol.connection import Connection
+from ..protocol.opening import ServerOpening
 from ..status import GOING_AWAY, INTERNAL_SERVER_ERROR, NORMAL_CLOSURE
 from ..streams.completion import Completion
 from .io_channel import IOWebSocketChannel
 from .io_protocol import IOProtocol, read_buffer
+from .options import (
+    SERVER_CLOSED,
+    ServeOptions,
+    encode_refusal,
+    hook_failed,
+    refused,
+    serve_options,
+    shutting_down,
+    too_late,
+)
 from .outbox import BufferLimits, half_close
 
 __all__ = ["Handler", "ProcessRequest", "Server", "serve"]
@@ -32,20 +39,6 @@ logger = logging.getLogger("cwschannel")
 
 Handler = Callable[[IOWebSocketChannel], Awaitable[object] | None]
 ProcessRequest = Callable[[Request], Response | Awaitable[Response | None] | None]
-
-_UNAVAILABLE: Final = "the server is shutting down"
-_CLOSED: Final = "the server is closed: make another one with serve()"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Options:
-    protocols: tuple[str, ...]
-    allowed_origins: Collection[str] | str | None
-    process_request: ProcessRequest | None
-    headers: Headers
-    connect_timeout: float | None
-    connection: ConnectionOptions
-    limits: BufferLimits
 
 
 def serve(
@@ -95,28 +88,24 @@ def serve(
     Raises:
         ValueError, TypeError: a mistake in the arguments, at once.
     """
-    if connect_timeout is not None and not connect_timeout > 0:
-        raise ValueError(f"connect_timeout must be more than 0 seconds; it is {connect_timeout}")
-    options = _Options(
-        protocols=check_protocols(protocols),
+    options = serve_options(
+        protocols=protocols,
         allowed_origins=allowed_origins,
         process_request=process_request,
-        headers=check_headers(headers),
+        headers=headers,
         connect_timeout=connect_timeout,
-        connection=ConnectionOptions(
-            max_message_size=max_message_size,
-            max_fragments=max_fragments,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-            close_timeout=close_timeout,
-        ),
-        limits=BufferLimits(read_limit=read_limit, write_limit=write_limit, max_buffered=max_buffered),
+        max_message_size=max_message_size,
+        max_fragments=max_fragments,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        close_timeout=close_timeout,
     )
+    limits = BufferLimits(read_limit=read_limit, write_limit=write_limit, max_buffered=max_buffered)
     listening: dict[str, Any] = {"backlog": backlog}
     listening |= {"sock": sock} if sock is not None else {"host": host, "port": port, "reuse_port": reuse_port}
     if ssl is not None:
         listening |= {"ssl": ssl, "ssl_handshake_timeout": connect_timeout, "ssl_shutdown_timeout": close_timeout}
-    return Server(handler, options, listening)
+    return Server(handler, options, limits, listening)
 
 
 class Server:
@@ -126,10 +115,11 @@ class Server:
         channels: the channels that are open now.
     """
 
-    def __init__(self, handler: Handler, options: _Options, listening: dict[str, Any]) -> None:
+    def __init__(self, handler: Handler, options: ServeOptions, limits: BufferLimits, listening: dict[str, Any]) -> None:
         self.channels: set[IOWebSocketChannel] = set()
         self._handler = handler
         self._options = options
+        self._limits = limits
         self._listening = listening
         self._server: asyncio.Server | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -147,7 +137,7 @@ class Server:
             ChannelStateError: it was closed.
         """
         if self._is_closing:
-            raise ChannelStateError(_CLOSED)
+            raise ChannelStateError(SERVER_CLOSED)
         if self._starting is None or (self._starting.done() and self._server is None):
             self._starting = asyncio.get_running_loop().create_task(self._listen())
             self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())  # whoever waits raises it
@@ -160,7 +150,7 @@ class Server:
         server = await loop.create_server(lambda: _ServerProtocol(self, loop), **self._listening)
         if self._is_closing:
             server.close()
-            raise ChannelStateError(_CLOSED)
+            raise ChannelStateError(SERVER_CLOSED)
         self._server = server
 
     def __await__(self) -> Generator[Any, None, Self]:
@@ -219,7 +209,7 @@ class Server:
         self._server.close()
         self._closer = asyncio.get_running_loop().create_task(self._wait_for_all(self._server))
         for opening in list(self._opening):
-            opening.reject(Response.text(503, _UNAVAILABLE))
+            opening.reject(shutting_down())
         for channel in list(self.channels):
             channel._io.close(code, reason)
 
@@ -310,7 +300,7 @@ class _ServerProtocol(asyncio.BufferedProtocol):
         if timeout is not None:
             self._clock = self._loop.call_later(timeout, self._on_deadline)
         if self._server.is_closing:
-            self.reject(Response.text(503, _UNAVAILABLE))
+            self.reject(shutting_down())
 
     def get_buffer(self, sizehint: int) -> BytesLike:
         return self._buffer.view
@@ -323,7 +313,7 @@ class _ServerProtocol(asyncio.BufferedProtocol):
             if request is not None:
                 self._decide(request)
         except InvalidHandshake as error:
-            self._refuse(error)
+            self.reject(refused(error))
 
     def _decide(self, request: Request) -> None:
         hook = self._server._options.process_request
@@ -333,7 +323,7 @@ class _ServerProtocol(asyncio.BufferedProtocol):
         try:
             answer = hook(request)
         except Exception:
-            self._report_hook()
+            self.reject(hook_failed())
             return
         if inspect.isawaitable(answer):
             # Early frames wait in the system's buffer meanwhile, which has its bound.
@@ -350,10 +340,10 @@ class _ServerProtocol(asyncio.BufferedProtocol):
         except asyncio.CancelledError:
             if transport is None or transport.is_closing():
                 raise  # by us: the client is gone
-            self._report_hook()
+            self.reject(hook_failed())
             return
         except Exception:
-            self._report_hook()
+            self.reject(hook_failed())
             return
         if self._rejected or transport is None or transport.is_closing():
             return
@@ -361,7 +351,7 @@ class _ServerProtocol(asyncio.BufferedProtocol):
         try:
             self._follow_hook(answer)
         except InvalidHandshake as error:
-            self._refuse(error)
+            self.reject(refused(error))
 
     def _follow_hook(self, answer: Response | None) -> None:
         if answer is None:
@@ -370,26 +360,18 @@ class _ServerProtocol(asyncio.BufferedProtocol):
         try:
             self.reject(answer)
         except Exception:  # it is no Response, or one that cannot be sent
-            self._report_hook()
-
-    def _report_hook(self) -> None:
-        logger.exception("process_request failed")
-        self.reject(Response.text(500))
+            self.reject(hook_failed())
 
     def _accept(self) -> None:
         options = self._server._options
         transport = self._transport
         assert transport is not None
         assert self._opening.request is not None
-        data, response, protocol = self._opening.accept(
-            protocols=options.protocols,
-            allowed_origins=options.allowed_origins,
-            headers=options.headers,
-            secure=transport.get_extra_info("ssl_object") is not None,
-        )
+        secure = transport.get_extra_info("ssl_object") is not None
+        data, response, protocol = options.accept(self._opening, secure=secure)
         transport.write(data)
         self._leave()
-        io = IOProtocol(self._loop, options.limits)
+        io = IOProtocol(self._loop, self._server._limits)
         channel = IOWebSocketChannel.on(io, self._opening.request)
         channel.response = response
         channel._protocol = protocol
@@ -398,25 +380,19 @@ class _ServerProtocol(asyncio.BufferedProtocol):
         self._server._add(channel)
         io.feed(self._opening.trailing)
 
-    def _refuse(self, error: InvalidHandshake) -> None:
-        logger.info("refused a request with %d: %s", error.status, error)
-        self.reject(Response.text(error.status, str(error), error.headers))
-
     def reject(self, response: Response) -> None:
         """Answer with something else than an upgrade, and close once the client has."""
         transport = self._transport
         if self._rejected or transport is None or transport.is_closing():
             return
-        reason = response.reason or HTTPStatus(response.status).phrase
-        pairs = [("Date", formatdate(usegmt=True)), *response.headers.pairs()]
-        answer = self._opening.reject(Response(response.status, reason, Headers(pairs), response.body))
+        answer = encode_refusal(self._opening, response)
         self._rejected = True
         transport.write(answer)
         half_close(transport)
 
     def _on_deadline(self) -> None:
         self._clock = None
-        self.reject(Response.text(408, "the request did not come in time"))
+        self.reject(too_late())
         self.abort()
 
     def abort(self) -> None:

@@ -203,7 +203,11 @@ class Connection:
     def feed(self, data: BytesLike) -> bytes:
         """Take bytes from a source that hands them over. Returns what to write."""
         self._heard = True
-        return self._take(self._reader.feed(data))
+        items = self._reader.feed(data)
+        if self._reader.only_messages and self._receiving and not self.messages:
+            self.messages = items  # type: ignore[assignment]
+            return b""
+        return self._take(items)
 
     def eof(self) -> bytes:
         """The peer closed its half of TCP. Returns what to write."""
@@ -363,7 +367,6 @@ class Connection:
     def _step(self, event: Event, payload: bytes = b"", error: Exception | None = None) -> bytes:
         """Look up what the event means now, and do it. ``payload`` is that of the close frame to send, if one is."""
         self.state, actions = TABLE[self.state, event]
-        self._can_send = self.state is State.OPEN
         self._receiving = self._held is None and self.state in (State.OPEN, State.CLOSING)
         out = b""
         for action in actions:
@@ -378,6 +381,8 @@ class Connection:
                     self.events.append(HangUp.CLOSE)
             else:
                 self.events.append(_HANG_UPS[action])
+        # Last: a thread that sends meanwhile, and is told that it cannot, finds out why.
+        self._can_send = self.state is State.OPEN
         if self.state is State.GONE:
             self.timer = None
         return out

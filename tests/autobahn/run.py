@@ -1,6 +1,6 @@
-"""Run the Autobahn suite (without compression) against our server and our client.
+"""Run the Autobahn suite (without compression) against our servers and our clients, on asyncio and without an event loop.
 
-Both sides are run with the compiled kernels and with the pure ones. Everything listens on
+All of them are run with the compiled kernels and with the pure ones. Everything listens on
 127.0.0.1 only. Exits with 0 if every case of every run is neither FAILED nor NON-STRICT.
 """
 
@@ -31,6 +31,7 @@ WORK = HERE.parent.parent / ".tox"
 ALL_CASES = 301
 EXCLUDED = ["12.*", "13.*"]  # permessage-deflate
 START_LIMIT = 30.0
+SIDES = {"server": "serve", "client": "connect", "sync-server": "sync-serve", "sync-client": "sync-connect"}
 
 Command = Sequence[str | Path]
 Child = subprocess.Popen[bytes]
@@ -137,22 +138,22 @@ class Referee:
             time.sleep(0.1)
         raise RunError(f"does not listen{last_lines(log)}")
 
-    def run_server(self, stack: ExitStack, agent: str, env: dict[str, str], reports: Path) -> None:
+    def run_server(self, stack: ExitStack, what: str, agent: str, env: dict[str, str], reports: Path) -> None:
         """Our server against the suite's fuzzing client."""
         log = reports / "testee.log"
-        server = start(stack, self.testee("serve"), env, log)
+        server = start(stack, self.testee(what), env, log)
         url = f"ws://127.0.0.1:{self.until_listening(server, log)}"
         client = self.wstest(stack, "fuzzingclient", reports, servers=[{"agent": agent, "url": url}])
         self.wait(client, reports / "wstest.log")
 
-    def run_client(self, stack: ExitStack, agent: str, env: dict[str, str], reports: Path) -> None:
+    def run_client(self, stack: ExitStack, what: str, agent: str, env: dict[str, str], reports: Path) -> None:
         """Our client against the suite's fuzzing server."""
         port = free_port()
         url = f"ws://127.0.0.1:{port}"
         server = self.wstest(stack, "fuzzingserver", reports, url=url)
         self.until_listening(server, reports / "wstest.log", port)
         log = reports / "testee.log"
-        self.wait(start(stack, self.testee("connect", url, agent), env, log), log)
+        self.wait(start(stack, self.testee(what, url, agent), env, log), log)
 
     def run(self, side: str, kernels: str) -> judge.Run:
         run = judge.Run(f"{side}, {kernels}", self.expected)
@@ -161,11 +162,11 @@ class Referee:
         shutil.rmtree(reports, ignore_errors=True)
         reports.mkdir(parents=True)
         print(f"{run.name}: running (reports in {reports})", flush=True)
-        play = self.run_server if side == "server" else self.run_client
+        play = self.run_server if side.endswith("server") else self.run_client
         began = time.monotonic()
         try:
             with ExitStack() as stack:
-                play(stack, agent, self.environment(kernels), reports)
+                play(stack, SIDES[side], agent, self.environment(kernels), reports)
         except RunError as error:
             run.trouble = str(error)
         run.seconds = time.monotonic() - began
@@ -177,7 +178,7 @@ class Referee:
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Run the Autobahn suite against cwschannel.")
     add = parser.add_argument
-    add("--side", choices=["server", "client", "both"], default="both")
+    add("--side", choices=[*SIDES, "all"], default="all")
     add("--kernels", choices=["compiled", "pure", "both"], default="both")
     add("--cases", action="append", metavar="PATTERN", help="only these, e.g. '7.1.*' (repeatable)")
     add("--time-limit", type=float, default=600, metavar="SECONDS", help="for each run")
@@ -197,7 +198,7 @@ def terminated(signum: int, _: FrameType | None) -> None:
 def main() -> int:
     options = parse_options()
     signal.signal(signal.SIGTERM, terminated)
-    sides = ("server", "client") if options.side == "both" else (options.side,)
+    sides = tuple(SIDES) if options.side == "all" else (options.side,)
     wanted = ("compiled", "pure") if options.kernels == "both" else (options.kernels,)
     try:
         referee = Referee(options, suite.prepare(options.suite_dir))

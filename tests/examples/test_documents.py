@@ -1,6 +1,6 @@
 """The Python in README and docs runs, and prints what they say: a ``text`` block right after it, or nothing.
 
-What calls ``asyncio.run`` is a program. The rest of a page is one session, as at ``python -m asyncio``.
+What calls ``asyncio.run``, or blocks, is a program. The rest of a page is one session, as at ``python -m asyncio``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Block:
 
     @property
     def is_program(self) -> bool:
-        return "asyncio.run(" in self.code
+        return "asyncio.run(" in self.code or "cwschannel.sync" in self.code
 
     def __str__(self) -> str:
         return f"{self.page.name}:{self.line}"
