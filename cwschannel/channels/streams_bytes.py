@@ -28,7 +28,7 @@ class StreamsByteChannel(ByteChannel):
         at_end: called when nothing more will be read.
     """
 
-    __slots__ = ("_aborted", "_bytes", "_reader", "_task", "_wanted", "_writer")
+    __slots__ = ("_aborted", "_bytes", "_out", "_reader", "_task", "_wanted", "_writer")
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, at_end: Callable[[], object] | None = None
@@ -37,13 +37,14 @@ class StreamsByteChannel(ByteChannel):
         self._reader = reader
         self._writer = writer
         self._aborted = False
-        self._bytes: ControlledStream[bytes] = ControlledStream(loop, self._on_demand)
+        self._bytes: ControlledStream[bytes] = ControlledStream(loop, self._on_demand, self._end_is_read)
         self._wanted = asyncio.Event()
         self._wanted.set()
         self._task = loop.create_task(self._read())
         if at_end is not None:
             self._task.add_done_callback(lambda _: at_end())
-        super().__init__(self._bytes, _StreamsSink(writer, self._bytes, self._task))
+        self._out = _StreamsSink(writer, self._bytes, self._task)
+        super().__init__(self._bytes, self._out)
 
     def abort(self) -> None:
         self._task.cancel()
@@ -72,6 +73,9 @@ class StreamsByteChannel(ByteChannel):
                 await self._wanted.wait()
         except Exception as error:  # whatever the reader was lost with
             stream.deliver_error(error)
+
+    def _end_is_read(self) -> None:
+        asyncio.get_running_loop().call_soon(self._out.end)
 
     def _on_demand(self, wanted: bool) -> None:
         if wanted:
@@ -140,11 +144,19 @@ class _StreamsSink(ByteSink):
 
     def _reading_ended(self, task: asyncio.Task[None]) -> None:
         self._stream.finish(at_once=True)
-        if not task.get_loop().is_closed():
-            self._writer.close()
-            self._closing = task.get_loop().create_task(self._end())
+        if task.get_loop().is_closed():
+            return
+        # What came before the end can still be answered by somebody who has not read it yet.
+        if not self._stream.queue or not self._stream.has_reader:
+            self.end()
 
-    async def _end(self) -> None:
+    def end(self) -> None:
+        """Close, after what was added."""
+        self._writer.close()
+        if self._closing is None:
+            self._closing = self._task.get_loop().create_task(self._wait_for_end())
+
+    async def _wait_for_end(self) -> None:
         try:
             await self._writer.wait_closed()
         except Exception:  # noqa: S110 - that it was lost is no news

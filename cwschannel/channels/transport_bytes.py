@@ -103,9 +103,9 @@ class TransportProtocol(asyncio.BufferedProtocol):
     """
 
     def __init__(self, limits: BufferLimits, owner: object = None) -> None:
-        loop = asyncio.get_running_loop()
-        self.stream: ControlledStream[bytes] = ControlledStream(loop, self._on_demand)
-        self.outbox = Outbox(loop, limits)
+        self._loop = asyncio.get_running_loop()
+        self.stream: ControlledStream[bytes] = ControlledStream(self._loop, self._on_demand, self._end_is_read)
+        self.outbox = Outbox(self._loop, limits)
         self.closed = Completion()
         self.transport: asyncio.Transport | None = None
         self._buffer = read_buffer()
@@ -132,8 +132,21 @@ class TransportProtocol(asyncio.BufferedProtocol):
             stream.held_back = True
             self._on_demand(False)
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:
+        assert self.transport is not None
         self.stream.finish(at_once=True)
+        # What came before the end can still be answered by somebody who has not read it yet; TLS cannot wait for that.
+        return bool(self.stream.queue) and self.stream.has_reader and self.transport.can_write_eof()
+
+    def _end_is_read(self) -> None:
+        self._loop.call_soon(self.close)
+
+    def close(self) -> None:
+        """Close the transport, after what was added."""
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            self.outbox.write_pending()
+            transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None:
@@ -223,9 +236,5 @@ class _TransportSink(ByteSink):
         outbox.write(data)
 
     def _finish(self) -> None:
-        protocol = self._protocol
-        protocol.stream.discard()
-        assert protocol.transport is not None
-        if not protocol.transport.is_closing():
-            protocol.outbox.write_pending()
-            protocol.transport.close()
+        self._protocol.stream.discard()
+        self._protocol.close()

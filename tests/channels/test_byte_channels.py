@@ -455,3 +455,45 @@ def test_without_anyio_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(ModuleNotFoundError, match=r"from_anyio\(\) needs .*pip install 'cwschannel\[anyio\]'"):
         byte_channels.from_anyio(cast("Any", None))
+
+
+@each_loop
+@pytest.mark.parametrize("kind", ["socket", "streams"])
+async def test_what_came_before_the_end_can_still_be_answered(kind: str) -> None:
+    near, far = socket.socketpair()
+    far.setblocking(False)
+    loop = asyncio.get_running_loop()
+    with far:
+        near.setblocking(False)
+        if kind == "socket":
+            channel = await byte_channels.from_socket(near)
+        else:
+            channel = byte_channels.from_streams(*(await asyncio.open_connection(sock=near)))
+        questions = aiter(channel.stream)  # somebody reads, and is not there yet when the end comes
+        await loop.sock_sendall(far, b"a question")
+        far.shutdown(socket.SHUT_WR)
+        await until(lambda: channel.stream.finished)
+        async for question in questions:
+            assert question == b"a question"
+            await asyncio.sleep(0.01)
+            channel.sink.add(b"an answer")
+        await channel.sink.done
+        assert await loop.sock_recv(far, 100) == b"an answer"
+        assert await loop.sock_recv(far, 100) == b""
+
+
+@each_loop
+@pytest.mark.parametrize("kind", ["socket", "streams"])
+async def test_the_end_closes_a_channel_that_nobody_reads(kind: str) -> None:
+    near, far = socket.socketpair()
+    far.setblocking(False)
+    with far:
+        near.setblocking(False)
+        if kind == "socket":
+            channel = await byte_channels.from_socket(near)
+        else:
+            channel = byte_channels.from_streams(*(await asyncio.open_connection(sock=near)))
+        await asyncio.get_running_loop().sock_sendall(far, b"unread")
+        far.shutdown(socket.SHUT_WR)
+        await channel.sink.done
+        assert await asyncio.get_running_loop().sock_recv(far, 100) == b""
