@@ -19,7 +19,7 @@ from ..exceptions import BackPressureError
 from ..streams.completion import Completion
 from ..streams.controlled import ControlledStream
 from ..streams.loops import current_loop, foreign_loop
-from .transport_bytes import ByteChannel, ByteSink
+from .transport_bytes import MOST_CHUNKS, READ_SIZE, ByteChannel, ByteSink
 
 if TYPE_CHECKING:
     from anyio.abc import ByteStream, TaskGroup
@@ -28,8 +28,6 @@ __all__ = ["anyio_byte_channel"]
 
 logger = logging.getLogger("cwschannel")
 
-_READ_SIZE: Final = 65536
-_MOST_CHUNKS: Final = 16
 _WRITE_LIMIT: Final = 65536
 
 
@@ -207,9 +205,9 @@ class _AnyioByteChannel(ByteChannel):
     async def _read(self) -> None:
         stream = self._anyio_stream
         while True:
-            chunk = await self._below.receive(_READ_SIZE)
+            chunk = await self._below.receive(READ_SIZE)
             stream.deliver((chunk,))
-            if len(stream.queue) > _MOST_CHUNKS:
+            if len(stream.queue) > MOST_CHUNKS:
                 stream.held_back = True
                 self._wanted = False
             while not self._wanted:

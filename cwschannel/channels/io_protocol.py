@@ -149,10 +149,7 @@ class IOProtocol(asyncio.BufferedProtocol):
         assert self.connection is not None
         if len(data):
             self.outbox.burst = 0
-            out = self.connection.feed(data)
-            self._after(out)
-            if out and self.outbox.blocked is not None:
-                self._hold_back(_WRITING_BLOCKED, True)
+            self._after_reading(self.connection.feed(data))
 
     def fail(self, error: Exception) -> None:
         """The connection could not be opened."""
@@ -235,15 +232,18 @@ class IOProtocol(asyncio.BufferedProtocol):
         self.outbox.burst = 0
         data = connection.received(nbytes)
         if data or connection.events or connection.timer is not self._timer:
-            self._after(data)
-            if data and self.outbox.blocked is not None:
-                # A peer that makes us answer and does not read the answers must not fill our memory with them.
-                self._hold_back(_WRITING_BLOCKED, True)
+            self._after_reading(data)
             return
         messages = connection.messages
         if messages:
             connection.messages = []
             self._deliver(messages)
+
+    def _after_reading(self, answer: bytes) -> None:
+        self._after(answer)
+        if answer and self.outbox.blocked is not None:
+            # A peer that makes us answer and does not read the answers must not fill our memory with them.
+            self._hold_back(_WRITING_BLOCKED, True)
 
     def _deliver(self, messages: list[Message]) -> None:
         stream = self.stream

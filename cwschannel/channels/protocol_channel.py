@@ -161,7 +161,7 @@ class _ProtocolSink(RuledSink[str | BytesLike], WebSocketSink):
         return self._done
 
     def add(self, item: str | BytesLike) -> None:
-        # What the base class does, in one call less: each costs 5 % of what an echo costs here.
+        # What the base class does, in one call less: 2.4 % of the instructions that an echo costs this package (callgrind).
         if self._closed or self._adding:
             self.check_free()
         try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from time import monotonic, sleep
 from typing import Final, NamedTuple
 
 from ..exceptions import ConnectionClosed
 from ..kernels.frame import BytesLike
-from ..protocol.closing import State
-from ..protocol.connection import Connection
+from ..protocol.connection import SharedMessage
 from .socket_channel import SocketWebSocketChannel
 
 __all__ = ["BroadcastResult", "broadcast"]
@@ -50,14 +49,14 @@ def broadcast(
     Raises:
         TypeError: the message is neither text nor bytes.
     """
-    encode = _once(message)
+    shared = SharedMessage(message)
     result = BroadcastResult([], [], [], [])
     deadline = monotonic() + timeout
     waiting = list(channels)
     begun: set[SocketWebSocketChannel] = set()
     pause = _SHORTEST_PAUSE
     while True:
-        waiting = [channel for channel in waiting if not _offer(channel, encode, begun, result)]
+        waiting = [channel for channel in waiting if not _offer(channel, shared, begun, result)]
         remaining = deadline - monotonic()
         if not waiting or remaining <= 0:
             break
@@ -70,7 +69,7 @@ def broadcast(
 
 def _offer(
     channel: SocketWebSocketChannel,
-    encode: Callable[[Connection, bool], bytes],
+    shared: SharedMessage,
     begun: set[SocketWebSocketChannel],
     result: BroadcastResult,
 ) -> bool:
@@ -82,7 +81,7 @@ def _offer(
             io.flush()
             whole = not io.has_rest()
         else:
-            taken = io.offer(encode)
+            taken = io.offer(shared)
             if taken is None:
                 return False
             begun.add(channel)
@@ -95,20 +94,3 @@ def _offer(
     elif gone:
         result.closed.append(channel)
     return whole or gone
-
-
-def _once(message: str | BytesLike) -> Callable[[Connection, bool], bytes]:
-    """Return what encodes the message for a connection: once for all servers' ends; each client's has its own mask."""
-    shared: list[bytes] = []
-
-    def encode(connection: Connection, client_side: bool) -> bytes:
-        if client_side or not shared:
-            frame = connection.send_message(message)
-            if not client_side:
-                shared.append(frame)
-            return frame
-        if connection.state is not State.OPEN:
-            raise connection.closed_error()
-        return shared[0]
-
-    return encode

@@ -40,7 +40,6 @@ class SocketProtocol(SocketReader):
 
     Attributes:
         connection: the protocol's side of it. Only to be used with the lock, but for ``close_code`` and ``close_reason``.
-        client_side: whether we are the client.
         gone: nothing is left of the connection.
         latency: of the last ping that was answered, in seconds; 0.0 before.
     """
@@ -52,11 +51,10 @@ class SocketProtocol(SocketReader):
         line: PlainLine,
         connection: Connection,
         *,
-        client_side: bool,
         read_limit: int,
         send_timeout: float | None,
     ) -> None:
-        super().__init__(line, connection, client_side=client_side, read_limit=read_limit, send_timeout=send_timeout)
+        super().__init__(line, connection, read_limit=read_limit, send_timeout=send_timeout)
         self.latency = 0.0
         self._pings: dict[bytes, _Ping] = {}
         self._keepalive_sent = 0.0

@@ -66,11 +66,10 @@ class SocketReader(SocketWriter):
         line: PlainLine,
         connection: Connection,
         *,
-        client_side: bool,
         read_limit: int,
         send_timeout: float | None,
     ) -> None:
-        super().__init__(line, connection, client_side=client_side, send_timeout=send_timeout)
+        super().__init__(line, connection, send_timeout=send_timeout)
         self.queue: deque[Message] = deque()
         self.ended = False
         self.closed_here = False

@@ -18,13 +18,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
 from ..exceptions import ConnectionClosed, SendTimeout
 from ..kernels.frame import BytesLike
-from ..protocol.connection import Connection, HangUp
+from ..protocol.connection import Connection, HangUp, SharedMessage
 from .socket_waiting import NOW, PlainLine
 
 __all__ = ["SocketWriter", "take_token"]
@@ -51,14 +50,12 @@ class SocketWriter:
         "_turn",
         "_write",
         "_writing",
-        "client_side",
         "connection",
         "gone",
     )
 
-    def __init__(self, line: PlainLine, connection: Connection, *, client_side: bool, send_timeout: float | None) -> None:
+    def __init__(self, line: PlainLine, connection: Connection, *, send_timeout: float | None) -> None:
         self.connection = connection
-        self.client_side = client_side
         self.gone = False
         self._line = line
         self._write = line.write
@@ -109,8 +106,8 @@ class SocketWriter:
             if self._followers or self._out or self._hang_up is not None or self.gone:
                 self._after_writing()
 
-    def offer(self, encode: Callable[[Connection, bool], bytes]) -> bool | None:
-        """Send a message without waiting: ``encode`` makes its frame, for a connection that is on the client's side or not.
+    def offer(self, shared: SharedMessage) -> bool | None:
+        """Send a message that goes to others, too, without waiting.
 
         Returns whether all of it was taken; ``None`` if nothing was, or could be. The rest is written before anything else.
 
@@ -123,7 +120,7 @@ class SocketWriter:
             if self._rest and not self._write_out():
                 return None
             with self._lock:
-                frame = encode(self.connection, self.client_side)
+                frame = self.connection.send_shared(shared)
             size = self._write(frame)
             if not size and not self._line.secure:  # OpenSSL has begun, though it has not said so
                 return None

@@ -10,12 +10,10 @@ from ..exceptions import BackPressureError
 from ..streams.completion import Completion, Repeatable
 from ..streams.controlled import ControlledStream
 from .outbox import half_close
-from .transport_bytes import ByteChannel, ByteSink
+from .transport_bytes import MOST_CHUNKS, READ_SIZE, ByteChannel, ByteSink
 
 __all__ = ["StreamsByteChannel"]
 
-_READ_SIZE: Final = 65536
-_MOST_CHUNKS: Final = 16
 _MOST_BUFFERED: Final = 2**26
 
 
@@ -65,9 +63,9 @@ class StreamsByteChannel(ByteChannel):
     async def _read(self) -> None:
         stream = self._bytes
         try:
-            while chunk := await self._reader.read(_READ_SIZE):
+            while chunk := await self._reader.read(READ_SIZE):
                 stream.deliver((chunk,))
-                if len(stream.queue) > _MOST_CHUNKS:
+                if len(stream.queue) > MOST_CHUNKS:
                     stream.held_back = True
                     self._wanted.clear()
                 await self._wanted.wait()

@@ -74,7 +74,7 @@ def connect(
     opening = options.opening
     assert opening.response is not None
     connection = Connection(NO_BUFFER, client_side=True, options=options.connection)
-    io = SocketProtocol(make_line(sock), connection, client_side=True, read_limit=read_limit, send_timeout=send_timeout)
+    io = SocketProtocol(make_line(sock), connection, read_limit=read_limit, send_timeout=send_timeout)
     channel = SocketWebSocketChannel(io, opening.request, opening.response, opening.protocol)
     io.start(opening.trailing, background=background)
     return channel

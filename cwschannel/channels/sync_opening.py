@@ -98,9 +98,7 @@ class Accepted:
         self._write(data)
         assert self._opening.request is not None
         connection = Connection(NO_BUFFER, client_side=False, options=self._options.connection)
-        io = SocketProtocol(
-            make_line(self.sock), connection, client_side=False, read_limit=read_limit, send_timeout=send_timeout
-        )
+        io = SocketProtocol(make_line(self.sock), connection, read_limit=read_limit, send_timeout=send_timeout)
         channel = SocketWebSocketChannel(io, self._opening.request, response, protocol)
         channel.remote_address = self._address
         return channel, self._opening.trailing

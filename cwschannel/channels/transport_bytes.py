@@ -18,7 +18,9 @@ from .outbox import BufferLimits, Outbox, half_close
 __all__ = ["ByteChannel", "ByteSink", "TransportByteChannel", "TransportProtocol", "as_bytes", "two_way_transport"]
 
 # A read brings 256 KiB at most, so that about 4 MiB wait for a reader before the system holds back the rest.
-_MOST_CHUNKS: Final = 16
+MOST_CHUNKS: Final = 16
+# What adaptors that say how much they want to read say, in bytes.
+READ_SIZE: Final = 65536
 
 
 def as_bytes(chunk: BytesLike) -> bytes:
@@ -128,7 +130,7 @@ class TransportProtocol(asyncio.BufferedProtocol):
         stream = self.stream
         if chunk:
             stream.deliver((chunk,), at_once=True)
-        if len(stream.queue) > _MOST_CHUNKS and not stream.held_back:
+        if len(stream.queue) > MOST_CHUNKS and not stream.held_back:
             stream.held_back = True
             self._on_demand(False)
 

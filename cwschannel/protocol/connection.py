@@ -99,6 +99,13 @@ def _no_message(message: object) -> TypeError:
     return TypeError(f"a message is str (sent as text) or bytes-like (sent as binary), not {type(message).__name__}")
 
 
+def _message_frame(message: str | BytesLike, masked: bool) -> bytes:
+    try:
+        return encode_frame(TEXT if isinstance(message, str) else BINARY, message, masked)
+    except TypeError:
+        raise _no_message(message) from None
+
+
 class SharedMessage:
     """A message for several connections: those of servers, whose frames are not masked, share one frame."""
 
@@ -106,14 +113,11 @@ class SharedMessage:
 
     def __init__(self, message: str | BytesLike) -> None:
         self._message = message
-        try:
-            self.frame = encode_frame(TEXT if isinstance(message, str) else BINARY, message, False)
-        except TypeError:
-            raise _no_message(message) from None
+        self.frame = _message_frame(message, False)
 
     def masked(self) -> bytes:
         """Return a frame with a mask of its own (section 5.3: every frame has a fresh key)."""
-        return encode_frame(TEXT if isinstance(self._message, str) else BINARY, self._message, True)
+        return _message_frame(self._message, True)
 
 
 class Connection:

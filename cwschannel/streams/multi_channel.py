@@ -85,16 +85,12 @@ class _VirtualSink(RuledSink[T]):
             self.multi.send(self._output_id, item)
 
     def _put_error(self, error: Exception) -> None:
-        # The format has no place for errors.
-        if not self._gone:
-            self._stream.discard()
-            self.end(error)
-            self.multi.close_channel(self._input_id, self._output_id)
+        self._finish(error)  # the format has no place for errors
 
-    def _finish(self) -> None:
+    def _finish(self, error: Exception | None = None) -> None:
         self._stream.discard()
         if not self._gone:
-            self.end()
+            self.end(error)
             self.multi.close_channel(self._input_id, self._output_id)
 
 

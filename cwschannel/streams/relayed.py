@@ -24,18 +24,12 @@ class RelayedStream(ControlledStream[T]):
     Args:
         loop: in whose callbacks the source calls back.
         on_end: called when the source has ended, before the reader can know it.
-        on_listen: as for ``ControlledStream``.
     """
 
     __slots__ = ("_is_paused", "_on_end", "_source")
 
-    def __init__(
-        self,
-        loop: AnyLoop,
-        on_end: Callable[[], object] | None = None,
-        on_listen: Callable[[], object] = lambda: None,
-    ) -> None:
-        super().__init__(loop, self._pass_on_demand, on_listen=on_listen, on_cancel=self._pass_on_cancel)
+    def __init__(self, loop: AnyLoop, on_end: Callable[[], object] | None = None) -> None:
+        super().__init__(loop, self._pass_on_demand, on_cancel=self._pass_on_cancel)
         self._on_end = on_end
         self._is_paused = False
         self._source: StreamSubscription | None = None
