@@ -73,7 +73,7 @@ class _Call:
 
 
 class _Signal:
-    """``Future`` and ``Wakeable`` in one: what a task waits for."""
+    """What is a ``Future`` elsewhere."""
 
     __slots__ = ("_event",)
 
@@ -86,14 +86,29 @@ class _Signal:
     def set_result(self, result: None, /) -> None:
         self._event.set()
 
-    def wake(self, *, at_once: bool = False) -> None:
-        self._event.set()
-
-    def reuse(self) -> bool:
-        return False
-
     def __await__(self) -> Generator[Any, None, None]:
         return self._event.wait().__await__()
+
+
+class _Waiter:
+    """What is ``streams.waiter.Waiter`` elsewhere."""
+
+    __slots__ = ("_event", "waiting")
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+        self.waiting = False
+
+    async def wait(self) -> None:
+        self._event = anyio.Event()
+        self.waiting = True
+        try:
+            await self._event.wait()
+        finally:
+            self.waiting = False
+
+    def wake(self, *, at_once: bool = False) -> None:
+        self._event.set()
 
 
 class AnyioLoop:
@@ -157,8 +172,8 @@ class AnyioLoop:
     def create_future(self) -> _Signal:
         return _Signal()
 
-    def make_waiter(self) -> _Signal:
-        return _Signal()
+    def make_waiter(self) -> _Waiter:
+        return _Waiter()
 
 
 class _AnyioByteChannel(ByteChannel):

@@ -74,13 +74,10 @@ class ProtocolWebSocketChannel(WebSocketChannel):
     async def recv(self) -> Message:
         stream = self._io.stream
         while not stream.queue:  # the loop of __anext__, without a coroutine for it
-            waiter = stream.start_waiting()
-            if waiter is None:
+            more = stream.wait_for_more()
+            if more is None:
                 raise self._io.closed_error()
-            try:
-                await waiter
-            finally:
-                stream.stop_waiting()
+            await more
         return stream.take()
 
     async def ping(self, payload: BytesLike | None = None) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from ..exceptions import ChannelStateError
@@ -55,7 +55,6 @@ class ControlledStream(Stream[T]):
         "_ended",
         "_finished",
         "_has_reader",
-        "_last_waiter",
         "_loop",
         "_new_waiter",
         "_on_cancel",
@@ -83,8 +82,7 @@ class ControlledStream(Stream[T]):
         self._why_ended = why_ended
         self._on_listen = on_listen
         self._on_cancel = on_cancel
-        self._waiter: Wakeable | None = None  # of the task that waits now
-        self._last_waiter: Wakeable | None = None
+        self._waiter: Wakeable | None = None  # since a task waited for the first time
         self._subscription: _Subscription[T] | None = None
         self._has_reader = False
         self._finished = False
@@ -165,7 +163,7 @@ class ControlledStream(Stream[T]):
     ) -> StreamSubscription:
         if self._subscription is not None:
             raise ChannelStateError("the stream is being listened to already, and it has one listener")
-        if self._waiter is not None:
+        if self._waiter is not None and self._waiter.waiting:
             raise ChannelStateError("a task is reading the stream already, and it has one reader")
         for callback in (on_data, on_error, on_done):
             if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(callback, "__call__", None)):  # noqa: B004
@@ -189,34 +187,26 @@ class ControlledStream(Stream[T]):
 
     async def __anext__(self) -> T:
         while not self.queue:
-            waiter = self.start_waiting()
-            if waiter is None:
+            more = self.wait_for_more()
+            if more is None:
                 error = None if self._ended else self._why_ended()
                 self._ended = True
                 raise StopAsyncIteration if error is None else error
-            try:
-                await waiter
-            finally:
-                self.stop_waiting()
+            await more
         return self.take()
 
-    def start_waiting(self) -> Wakeable | None:
+    def wait_for_more(self) -> Awaitable[None] | None:
         """Return what to await until there may be something in the queue; ``None`` if there will be nothing any more."""
         if self._finished:
             return None
         if self._subscription is not None:
             self._check_no_listener()
-        if self._waiter is not None:
+        waiter = self._waiter
+        if waiter is None:
+            waiter = self._waiter = self._new_waiter()
+        elif waiter.waiting:
             raise ChannelStateError("another task is reading the stream already, and it has one reader")
-        waiter = self._last_waiter
-        if waiter is None or not waiter.reuse():
-            waiter = self._last_waiter = self._new_waiter()
-        self._waiter = waiter
-        return waiter
-
-    def stop_waiting(self) -> None:
-        """To be called when that was awaited, whatever came of it."""
-        self._waiter = None
+        return waiter.wait()
 
     def take(self) -> T:
         """Return the first item of the queue, which is not empty, or raise the error that stands there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context, ContextVar
 from typing import Any, Protocol
 
@@ -32,11 +32,11 @@ class Future(Protocol):
 class Wakeable(Protocol):
     """What ``Waiter`` is to those who use it."""
 
+    waiting: bool
+
+    def wait(self) -> Awaitable[None]: ...
+
     def wake(self, *, at_once: bool = False) -> None: ...
-
-    def reuse(self) -> bool: ...
-
-    def __await__(self) -> Generator[Any, None, None]: ...
 
 
 class AnyLoop(Protocol):
@@ -79,7 +79,7 @@ def current_loop() -> AnyLoop:
 
 
 def waiter_of(loop: AnyLoop) -> Callable[[], Wakeable]:
-    """Return what makes awaitables that resume their task as soon as the loop allows it."""
+    """Return what makes a ``Waiter``, or what stands in for it."""
     if isinstance(loop, asyncio.AbstractEventLoop):
         return functools.partial(Waiter, loop)
     return loop.make_waiter  # type: ignore[attr-defined,no-any-return]

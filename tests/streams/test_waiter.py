@@ -1,4 +1,4 @@
-"""The awaitable that resumes its task at once."""
+"""Waiting that ends in the very call that ends it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Waiting:
 
     async def _wait(self) -> str:
         try:
-            await self.waiter
+            await self.waiter.wait()
         except asyncio.CancelledError as error:
             self.log.append(f"cancelled {error}".strip())
             raise
@@ -81,12 +81,15 @@ async def test_a_task_resumes_the_other_by_way_of_the_loop() -> None:
     assert waiting.log == ["woken", "resumed"]
 
 
-async def test_a_waiter_that_was_woken_before_does_not_wait() -> None:
+async def test_waking_nobody_changes_nothing() -> None:
     waiting = Waiting()
-    assert not waiting.waiter.done()
-    waiting.waiter.wake(at_once=True)
-    assert waiting.waiter.done()
-    assert await waiting._wait() == "result"
+    await in_callback(lambda: waiting.waiter.wake(at_once=True), waiting.waiter.wake)
+    await waiting.start()
+    assert waiting.waiter.waiting
+    assert waiting.log == []
+    await in_callback(lambda: waiting.waiter.wake(at_once=True))
+    assert waiting.log == ["resumed"]
+    assert not waiting.waiter.waiting
 
 
 async def test_a_waiter_is_woken_once() -> None:
@@ -101,7 +104,7 @@ async def test_the_task_keeps_its_context_variables() -> None:
 
     async def wait(waiter: Waiter) -> None:
         variable.set("the task's")
-        await waiter
+        await waiter.wait()
         seen.append(variable.get())
 
     for at_once in (True, False):
@@ -121,7 +124,7 @@ async def test_the_task_is_the_current_one_when_it_is_resumed_and_none_is_afterw
     waiter = Waiter(asyncio.get_running_loop())
 
     async def wait() -> None:
-        await waiter
+        await waiter.wait()
         seen.append(asyncio.current_task())
 
     task = asyncio.create_task(wait())
@@ -135,7 +138,7 @@ async def test_a_resumed_task_may_fail_without_harm_to_who_woke_it(problems: Pro
     waiter = Waiter(asyncio.get_running_loop())
 
     async def wait() -> None:
-        await waiter
+        await waiter.wait()
         raise RuntimeError("mine")
 
     task = asyncio.create_task(wait())
@@ -152,9 +155,22 @@ async def test_a_task_that_waits_can_be_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting.task
     assert waiting.log == ["cancelled why"]
-    assert waiting.waiter.cancelled()
+    assert not waiting.waiter.waiting
     waiting.waiter.wake(at_once=True)
     assert waiting.log == ["cancelled why"]
+
+
+async def test_a_task_that_was_cancelled_first_is_not_woken() -> None:
+    for at_once in (True, False):
+        waiting = await Waiting().start()
+        assert waiting.task is not None
+        await in_callback(waiting.task.cancel, lambda waiting=waiting, at_once=at_once: waiting.waiter.wake(at_once=at_once))
+        await asyncio.wait([waiting.task])
+        assert waiting.log == ["cancelled"]
+        assert waiting.task.cancelled()
+        await waiting.start()  # and the next one can wait for it
+        await in_callback(lambda waiting=waiting: waiting.waiter.wake(at_once=True))
+        assert waiting.log == ["cancelled", "resumed"]
 
 
 async def test_a_task_that_is_cancelled_without_a_message_has_none() -> None:
@@ -169,11 +185,10 @@ async def test_cancelling_a_task_that_was_woken_is_not_lost() -> None:
     waiting = await Waiting().start()
     assert waiting.task is not None
     waiting.waiter.wake()
-    assert not waiting.waiter.cancel()
     waiting.task.cancel()
     await asyncio.wait([waiting.task])
     assert waiting.task.cancelled()
-    assert not waiting.waiter.cancelled()
+    assert waiting.log == ["cancelled"]
 
 
 async def test_wait_for_and_timeout_end_the_waiting() -> None:
@@ -181,12 +196,12 @@ async def test_wait_for_and_timeout_end_the_waiting() -> None:
         waiting = Waiting()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(waiting._wait(), 0.001)
-        assert waiting.waiter.cancelled()
+        assert not waiting.waiter.waiting
         waiting = Waiting()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.001):
                 await waiting._wait()
-        assert waiting.waiter.cancelled()
+        assert not waiting.waiter.waiting
 
 
 async def test_wait_for_and_timeout_pass_on_what_comes_in_time() -> None:
@@ -201,14 +216,13 @@ async def test_wait_for_and_timeout_pass_on_what_comes_in_time() -> None:
 
 
 async def test_a_task_may_wait_again_as_soon_as_it_is_resumed() -> None:
-    loop = asyncio.get_running_loop()
-    waiters = [Waiter(loop) for _ in range(100)]
+    waiter = Waiter(asyncio.get_running_loop())
     passed = 0
 
     async def wait() -> None:
         nonlocal passed
-        for waiter in waiters:
-            await waiter
+        for _ in range(100):
+            await waiter.wait()
             passed += 1
 
     task = asyncio.create_task(wait())
@@ -216,7 +230,7 @@ async def test_a_task_may_wait_again_as_soon_as_it_is_resumed() -> None:
     counts = []
 
     def wake_all() -> None:
-        for waiter in waiters:
+        for _ in range(100):
             waiter.wake(at_once=True)
             counts.append(passed)
 
@@ -229,10 +243,9 @@ async def test_a_waiter_of_another_loop_is_refused() -> None:
     other = asyncio.new_event_loop()
     try:
         waiter = Waiter(other)
-        assert waiter.get_loop() is other
 
         async def wait() -> None:
-            await waiter
+            await waiter.wait()
 
         with pytest.raises(RuntimeError, match="different loop"):
             await asyncio.create_task(wait())
@@ -240,23 +253,63 @@ async def test_a_waiter_of_another_loop_is_refused() -> None:
         other.close()
 
 
-async def test_a_callback_in_the_context_of_the_task_can_resume_it(problems: Problems) -> None:
+async def test_a_callback_in_the_context_of_the_task_resumes_it_by_way_of_the_loop(problems: Problems) -> None:
     problems.watch()
     loop = asyncio.get_running_loop()
     waiter = Waiter(loop)
     context = contextvars.copy_context()
-    passed = []
+    log: list[str] = []
 
     async def wait() -> None:
-        await waiter
-        passed.append(True)
+        for _ in range(2):
+            await waiter.wait()
+            log.append("resumed")
+
+    def wake() -> None:
+        waiter.wake(at_once=True)
+        log.append("woken")
 
     task = loop.create_task(wait(), context=context)
     await asyncio.sleep(0)
-    loop.call_soon(lambda: waiter.wake(at_once=True), context=context)
-    await asyncio.sleep(0.01)
-    if not passed:
-        loop.call_soon(waiter._callback, waiter)  # type: ignore[arg-type]  # or the task would never end
-    await task
+    for _ in range(2):
+        loop.call_soon(wake, context=context)
+        await asyncio.sleep(0.01)
+    assert log == ["woken", "resumed"] * 2
+    await asyncio.wait_for(task, 10)
     assert problems.copy() == []
-    assert waiter.done()
+
+
+async def test_a_task_that_is_cancelled_by_the_callback_in_its_context_is_not_resumed() -> None:
+    loop = asyncio.get_running_loop()
+    waiter = Waiter(loop)
+    context = contextvars.copy_context()
+
+    async def wait() -> None:
+        await waiter.wait()
+
+    task = loop.create_task(wait(), context=context)
+    await asyncio.sleep(0)
+    loop.call_soon(lambda: (waiter.wake(at_once=True), task.cancel()), context=context)
+    await asyncio.wait([task], timeout=10)
+    assert task.cancelled()
+
+
+async def test_a_waiter_whose_task_was_thrown_out_serves_the_next() -> None:
+    """By whoever drives the coroutine itself, and leaves the future with a callback of the task that is gone."""
+    waiter = Waiter(asyncio.get_running_loop())
+    gone = waiter.wait()
+    future = gone.send(None)  # type: ignore[attr-defined]
+    stale: list[object] = []
+    future.add_done_callback(stale.append)
+    gone.close()  # type: ignore[attr-defined]
+    assert not waiter.waiting
+
+    async def wait() -> str:
+        await waiter.wait()
+        return "resumed"
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    await in_callback(lambda: waiter.wake(at_once=True))
+    assert await asyncio.wait_for(task, 10) == "resumed"
+    assert len(stale) == 1
