@@ -237,7 +237,14 @@ class IOProtocol(asyncio.BufferedProtocol):
         messages = connection.messages
         if messages:
             connection.messages = []
-            self._deliver(messages)
+            stream = self.stream
+            listener = stream.listener
+            if listener is None:
+                self._deliver(messages)
+            else:
+                listener(messages)
+                if stream.queue:
+                    self._count_unread(messages)
 
     def _after_reading(self, answer: bytes) -> None:
         self._after(answer)
@@ -246,12 +253,8 @@ class IOProtocol(asyncio.BufferedProtocol):
             self._hold_back(_WRITING_BLOCKED, True)
 
     def _deliver(self, messages: list[Message]) -> None:
-        stream = self.stream
-        if stream.listener is not None:
-            stream.listener(messages)
-        else:
-            stream.deliver(messages, at_once=True)
-        if stream.queue:
+        self.stream.deliver(messages, at_once=True)
+        if self.stream.queue:
             self._count_unread(messages)
 
     def _count_unread(self, messages: list[Message]) -> None:

@@ -110,8 +110,8 @@ class Outbox:
             if burst == _SENT_AT_ONCE and self._burst_pass != self._passes.number:
                 burst = 0  # those were in an earlier pass
             if burst < _SENT_AT_ONCE:
-                self.burst = burst + 1
-                if burst + 1 == _SENT_AT_ONCE:
+                self.burst = burst = burst + 1
+                if burst == _SENT_AT_ONCE:
                     self._passes.watch(self._loop)
                     self._burst_pass = self._passes.number
                 self._send(frame)
@@ -126,7 +126,6 @@ class Outbox:
         """Write a frame, and what is held together before it."""
         if self._pending:
             self._pending.append(frame)
-            self._pending_size += len(frame)
             self.write_pending()
         else:
             self._send(frame)
@@ -143,13 +142,15 @@ class Outbox:
         """Write to the socket itself, or leave it to the transport."""
         size = len(data)
         self._written += size
-        if self._own_descriptor < 0:
-            if self._descriptor < 0 or self.backlog():
+        descriptor = self._own_descriptor
+        if descriptor < 0:
+            descriptor = self._descriptor
+            if descriptor < 0 or self.backlog():
                 self._transport.write(data)  # type: ignore[union-attr]
                 return
-            self._own_descriptor = self._descriptor
+            self._own_descriptor = descriptor
         try:
-            sent = os.write(self._own_descriptor, data)
+            sent = os.write(descriptor, data)
         except OSError:  # it would block, or is lost: the transport knows what to do about either
             sent = 0
         if sent != size:
