@@ -39,7 +39,8 @@ static inline int cws_vector_level(void) {
 static inline int cws_text_level(void) {
 #if CWS_X86_64
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi2")) return CWS_LEVEL_AVX512;
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2"))
+        return CWS_LEVEL_AVX512;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) return CWS_LEVEL_AVX2;
 #endif
     return CWS_LEVEL_BASELINE;

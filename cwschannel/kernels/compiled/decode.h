@@ -57,15 +57,16 @@ CWS_AVX2 static inline uint16_t *cws_decode_places_2(uint16_t *to, const uint8_t
     return to;
 }
 
+/* By the upper half of the first byte: the bits of it that count, and how many bits lie behind the character. */
+#define CWS_FIRST_KEPT                                                                                            \
+    _mm_setr_epi8(0x7F, 0x7F, 0x7F, 0x7F, 0x7F, 0x7F, 0x7F, 0x7F, 0, 0, 0, 0, 0x1F, 0x1F, 0x0F, 0x07)
+#define CWS_FIRST_SPARE _mm_setr_epi8(24, 24, 24, 24, 24, 24, 24, 24, 0, 0, 0, 0, 16, 16, 8, 0)
+
 CWS_AVX2 static inline uint32_t *cws_decode_places_4(uint32_t *to, const uint8_t *p) {
     /* Four bytes from each of eight places, the first one uppermost. */
     const __m256i windows = _mm256_setr_epi8(3, 2, 1, 0, 4, 3, 2, 1, 5, 4, 3, 2, 6, 5, 4, 3,
                                              7, 6, 5, 4, 8, 7, 6, 5, 9, 8, 7, 6, 10, 9, 8, 7);
-    /* By the upper half of the first byte: the bits of it that count, and how many bits lie behind the character. */
-    const __m256i kept = _mm256_broadcastsi128_si256(_mm_setr_epi8(
-        0x7F, 0x7F, 0x7F, 0x7F, 0x7F, 0x7F, 0x7F, 0x7F, 0, 0, 0, 0, 0x1F, 0x1F, 0x0F, 0x07));
-    const __m256i spare = _mm256_broadcastsi128_si256(_mm_setr_epi8(
-        24, 24, 24, 24, 24, 24, 24, 24, 0, 0, 0, 0, 16, 16, 8, 0));
+    const __m256i kept = _mm256_broadcastsi128_si256(CWS_FIRST_KEPT), spare = _mm256_broadcastsi128_si256(CWS_FIRST_SPARE);
     uint32_t leads = CWS_LEADS_256(CWS_LOAD_256(p));
     int i;
     for (i = 0; i < 4; i++, leads >>= 8) {
@@ -117,93 +118,125 @@ CWS_AVX512 static inline void cws_store_1(uint8_t *to, __m512i first, __m512i se
         _mm512_mask_storeu_epi8(to, cws_low_bits(room), both);
 }
 
-CWS_AVX512 static inline void cws_store_2(uint16_t *to, __m256i first, __m256i second, __m256i third, ptrdiff_t room) {
-    const __m512i six = _mm512_set1_epi16(0x3F);
-    const __m512i a = _mm512_cvtepu8_epi16(first);
-    const __m512i b = _mm512_and_si512(_mm512_cvtepu8_epi16(second), six);
-    const __m512i c = _mm512_and_si512(_mm512_cvtepu8_epi16(third), six);
-    const __m512i two = _mm512_or_si512(_mm512_and_si512(_mm512_slli_epi16(a, 6), _mm512_set1_epi16(0x7C0)), b);
-    const __m512i three = _mm512_or_si512(_mm512_slli_epi16(a, 12), _mm512_or_si512(_mm512_slli_epi16(b, 6), c));
-    __m512i units = _mm512_mask_mov_epi16(a, _mm512_cmpgt_epi16_mask(a, _mm512_set1_epi16(0xBF)), two);
-    units = _mm512_mask_mov_epi16(units, _mm512_cmpgt_epi16_mask(a, _mm512_set1_epi16(0xDF)), three);
+CWS_AVX512 static inline __m512i cws_units_of_two(__m512i first, __m512i second) {
+    const __m512i two = _mm512_or_si512(_mm512_and_si512(_mm512_slli_epi16(first, 6), _mm512_set1_epi16(0x7C0)), second);
+    return _mm512_mask_mov_epi16(first, _mm512_cmpgt_epi16_mask(first, _mm512_set1_epi16(0xBF)), two);
+}
+
+CWS_AVX512 static inline __m512i cws_units_of_three(__m512i first, __m512i second, __m512i third) {
+    const __m512i lower = _mm512_or_si512(_mm512_slli_epi16(second, 6), third);
+    const __m512i three = _mm512_or_si512(_mm512_slli_epi16(first, 12), lower);
+    return _mm512_mask_mov_epi16(
+        cws_units_of_two(first, second), _mm512_cmpgt_epi16_mask(first, _mm512_set1_epi16(0xDF)), three);
+}
+
+CWS_AVX512 static inline void cws_store_2(uint16_t *to, __m512i units, ptrdiff_t room) {
     if (room >= 32)
         _mm512_storeu_si512(to, units);
     else
         _mm512_mask_storeu_epi16(to, (__mmask32)cws_low_bits(room), units);
 }
 
-CWS_AVX512 static inline void
-cws_store_4(uint32_t *to, __m128i first, __m128i second, __m128i third, __m128i fourth, ptrdiff_t room) {
-    const __m512i six = _mm512_set1_epi32(0x3F);
-    const __m512i a = _mm512_cvtepu8_epi32(first);
-    const __m512i b = _mm512_and_si512(_mm512_cvtepu8_epi32(second), six);
-    const __m512i c = _mm512_and_si512(_mm512_cvtepu8_epi32(third), six);
-    const __m512i d = _mm512_and_si512(_mm512_cvtepu8_epi32(fourth), six);
-    const __m512i two = _mm512_or_si512(_mm512_slli_epi32(_mm512_and_si512(a, _mm512_set1_epi32(0x1F)), 6), b);
-    const __m512i three = _mm512_or_si512(_mm512_slli_epi32(_mm512_and_si512(two, _mm512_set1_epi32(0x3FF)), 6), c);
-    const __m512i four = _mm512_or_si512(
-        _mm512_slli_epi32(_mm512_and_si512(a, _mm512_set1_epi32(0x07)), 18),
-        _mm512_or_si512(_mm512_slli_epi32(_mm512_and_si512(three, _mm512_set1_epi32(0xFFF)), 6), d));
-    __m512i units = _mm512_mask_mov_epi32(a, _mm512_cmpgt_epi32_mask(a, _mm512_set1_epi32(0xBF)), two);
-    units = _mm512_mask_mov_epi32(units, _mm512_cmpgt_epi32_mask(a, _mm512_set1_epi32(0xDF)), three);
-    units = _mm512_mask_mov_epi32(units, _mm512_cmpgt_epi32_mask(a, _mm512_set1_epi32(0xEF)), four);
-    if (room >= 16)
-        _mm512_storeu_si512(to, units);
-    else
-        _mm512_mask_storeu_epi32(to, (__mmask16)cws_low_bits(room), units);
-}
-
-/* The first, second, third and fourth bytes of the characters that begin in 64 bytes are each moved together. */
+/* The first, second and third bytes of the characters that begin in 64 bytes are each moved together. What is behind those
+ * moved stays as it is, where zeros would do as well: to make zeros waits for the register's last use, which made Latin-1
+ * take nearly three times as long. */
+#define CWS_MOVE_TOGETHER(v) v = _mm512_mask_compress_epi8(v, leads, v)
 #define CWS_DEFINE_DECODE_AVX512(width, type, STORE)                                                              \
     CWS_AVX512 static inline void cws_decode_avx512_##width(                                                      \
         type *to, const uint8_t *p, size_t n, size_t characters) {                                                \
         const type *end = to + characters;                                                                        \
         ptrdiff_t rest = (ptrdiff_t)n, count;                                                                     \
         uint64_t leads;                                                                                           \
-        __m512i a, b, c, d;                                                                                       \
-        for (; rest >= 67; rest -= 64, p += 64, to += count) {                                                    \
+        __m512i a, b, c;                                                                                          \
+        for (; rest >= 66; rest -= 64, p += 64, to += count) {                                                    \
             a = CWS_LOAD_512(p);                                                                                  \
             b = CWS_LOAD_512(p + 1);                                                                              \
             c = CWS_LOAD_512(p + 2);                                                                              \
-            d = CWS_LOAD_512(p + 3);                                                                              \
             leads = CWS_LEADS_512(a);                                                                             \
-            CWS_MOVE_TOGETHER                                                                                     \
             STORE                                                                                                 \
         }                                                                                                         \
         for (; rest > 0; rest -= 64, p += 64, to += count) {                                                      \
             a = _mm512_maskz_loadu_epi8(cws_low_bits(rest), p);                                                   \
             b = _mm512_maskz_loadu_epi8(cws_low_bits(rest - 1), p + 1);                                           \
             c = _mm512_maskz_loadu_epi8(cws_low_bits(rest - 2), p + 2);                                           \
-            d = _mm512_maskz_loadu_epi8(cws_low_bits(rest - 3), p + 3);                                           \
             leads = CWS_LEADS_512(a) & cws_low_bits(rest);                                                        \
-            CWS_MOVE_TOGETHER                                                                                     \
             STORE                                                                                                 \
         }                                                                                                         \
     }
 
-/* What is behind those moved stays as it is, where zeros would do as well: to make zeros waits for the register's last use,
- * which made Latin-1 take nearly three times as long. */
-#define CWS_MOVE_TOGETHER                                                                                         \
+#define CWS_STORE_1                                                                                               \
     count = (ptrdiff_t)__builtin_popcountll(leads);                                                               \
-    a = _mm512_mask_compress_epi8(a, leads, a);                                                                    \
-    b = _mm512_mask_compress_epi8(b, leads, b);                                                                    \
-    c = _mm512_mask_compress_epi8(c, leads, c);                                                                    \
-    d = _mm512_mask_compress_epi8(d, leads, d);
-#define CWS_HALF(v, i) _mm512_extracti64x4_epi64(v, i)
-#define CWS_QUARTER(v, i) _mm512_extracti32x4_epi32(v, i)
-#define CWS_STORE_1 cws_store_1(to, a, b, end - to);
-#define CWS_STORE_HALF(i)                                                                                         \
-    if (count > 32 * (i)) cws_store_2(to + 32 * (i), CWS_HALF(a, i), CWS_HALF(b, i), CWS_HALF(c, i), end - to - 32 * (i));
-#define CWS_STORE_2 CWS_STORE_HALF(0) CWS_STORE_HALF(1)
-#define CWS_STORE_QUARTER(i)                                                                                      \
-    if (count > 16 * (i))                                                                                         \
-        cws_store_4(                                                                                              \
-            to + 16 * (i), CWS_QUARTER(a, i), CWS_QUARTER(b, i), CWS_QUARTER(c, i), CWS_QUARTER(d, i), end - to - 16 * (i));
-#define CWS_STORE_4 CWS_STORE_QUARTER(0) CWS_STORE_QUARTER(1) CWS_STORE_QUARTER(2) CWS_STORE_QUARTER(3)
+    CWS_MOVE_TOGETHER(a), CWS_MOVE_TOGETHER(b);                                                                   \
+    (void)c;                                                                                                      \
+    cws_store_1(to, a, b, end - to);
+
+#define CWS_BYTES(v, half) _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(v, half))
+#define CWS_SIXES(v, half) _mm512_and_si512(CWS_BYTES(v, half), _mm512_set1_epi16(0x3F))
+#define CWS_STORE_TWO(half)                                                                                       \
+    if (count > 32 * half)                                                                                        \
+        cws_store_2(to + 32 * half, cws_units_of_two(CWS_BYTES(a, half), CWS_SIXES(b, half)), end - to - 32 * half);
+#define CWS_STORE_THREE(half)                                                                                     \
+    if (count > 32 * half)                                                                                        \
+        cws_store_2(                                                                                              \
+            to + 32 * half, cws_units_of_three(CWS_BYTES(a, half), CWS_SIXES(b, half), CWS_SIXES(c, half)),       \
+            end - to - 32 * half);
+#define CWS_STORE_2                                                                                               \
+    count = (ptrdiff_t)__builtin_popcountll(leads);                                                               \
+    if (_mm512_cmpgt_epu8_mask(a, _mm512_set1_epi8((char)0xDF)) == 0) {                                           \
+        CWS_MOVE_TOGETHER(a), CWS_MOVE_TOGETHER(b);                                                               \
+        CWS_STORE_TWO(0) CWS_STORE_TWO(1)                                                                         \
+    } else {                                                                                                      \
+        CWS_MOVE_TOGETHER(a), CWS_MOVE_TOGETHER(b), CWS_MOVE_TOGETHER(c);                                         \
+        CWS_STORE_THREE(0) CWS_STORE_THREE(1)                                                                     \
+    }
 
 CWS_DEFINE_DECODE_AVX512(1, uint8_t, CWS_STORE_1)
 CWS_DEFINE_DECODE_AVX512(2, uint16_t, CWS_STORE_2)
-CWS_DEFINE_DECODE_AVX512(4, uint32_t, CWS_STORE_4)
+
+/* Of characters of up to four bytes it is the places where they begin that are moved together; then four bytes are
+ * fetched from each, the first one uppermost, as above. */
+CWS_AVX512 static inline void cws_store_4(uint32_t *to, __m512i text, __m512i behind, __m128i places, ptrdiff_t room) {
+    const __m512i four_times = _mm512_set4_epi32(0x0C0C0C0C, 0x08080808, 0x04040404, 0);
+    const __m512i first = _mm512_shuffle_epi8(_mm512_cvtepu8_epi32(places), four_times);
+    const __m512i kept = _mm512_broadcast_i32x4(CWS_FIRST_KEPT), spare = _mm512_broadcast_i32x4(CWS_FIRST_SPARE);
+    __m512i v = _mm512_permutex2var_epi8(text, _mm512_add_epi8(first, _mm512_set1_epi32(0x00010203)), behind);
+    const __m512i upper = _mm512_or_si512(_mm512_srli_epi32(v, 28), _mm512_set1_epi32((int)0xFFFFFF00));
+    const __m512i bits = _mm512_slli_epi32(_mm512_shuffle_epi8(kept, upper), 24);
+    v = _mm512_and_si512(v, _mm512_or_si512(bits, _mm512_set1_epi32(0x3F3F3F)));
+    v = _mm512_srlv_epi32(v, _mm512_shuffle_epi8(spare, upper));
+    v = _mm512_madd_epi16(_mm512_maddubs_epi16(v, _mm512_set1_epi16(0x4001)), _mm512_set1_epi32(0x10000001));
+    if (room >= 16)
+        _mm512_storeu_si512(to, v);
+    else
+        _mm512_mask_storeu_epi32(to, (__mmask16)cws_low_bits(room), v);
+}
+
+#define CWS_STORE_QUARTER(i)                                                                                      \
+    if (count > 16 * i) cws_store_4(to + 16 * i, text, behind, _mm512_extracti32x4_epi32(places, i), end - to - 16 * i);
+#define CWS_STORE_4                                                                                               \
+    count = (ptrdiff_t)__builtin_popcountll(leads);                                                               \
+    places = _mm512_mask_compress_epi8(all_places, leads, all_places);                                            \
+    CWS_STORE_QUARTER(0) CWS_STORE_QUARTER(1) CWS_STORE_QUARTER(2) CWS_STORE_QUARTER(3)
+
+CWS_AVX512 static inline void cws_decode_avx512_4(uint32_t *to, const uint8_t *p, size_t n, size_t characters) {
+    const __m512i all_places = CWS_LOAD_512(cws_all_places);
+    const uint32_t *end = to + characters;
+    ptrdiff_t rest = (ptrdiff_t)n, count;
+    uint64_t leads;
+    __m512i text, behind, places;
+    for (; rest >= 128; rest -= 64, p += 64, to += count) {
+        text = CWS_LOAD_512(p);
+        behind = CWS_LOAD_512(p + 64);
+        leads = CWS_LEADS_512(text);
+        CWS_STORE_4
+    }
+    for (; rest > 0; rest -= 64, p += 64, to += count) {
+        text = _mm512_maskz_loadu_epi8(cws_low_bits(rest), p);
+        behind = _mm512_maskz_loadu_epi8(cws_low_bits(rest - 64), p + 64);
+        leads = CWS_LEADS_512(text) & cws_low_bits(rest);
+        CWS_STORE_4
+    }
+}
 
 #endif
 

@@ -5,7 +5,7 @@
 #include "cpu.h"
 
 #define CWS_AVX2 CWS_TARGET("avx2,popcnt")
-#define CWS_AVX512 CWS_TARGET("avx512f,avx512bw,avx512vbmi2,popcnt")
+#define CWS_AVX512 CWS_TARGET("avx512f,avx512bw,avx512vbmi,avx512vbmi2,popcnt")
 
 #if CWS_X86_64
 
@@ -13,6 +13,7 @@
  * places of two bytes. */
 static uint8_t cws_places[256][8];
 static uint8_t cws_pairs[256][16];
+static uint8_t cws_all_places[64];
 
 static inline void cws_init_places(void) {
     int set, place, n;
@@ -23,6 +24,7 @@ static inline void cws_init_places(void) {
                 cws_pairs[set][2 * n] = (uint8_t)(2 * place);
                 cws_pairs[set][2 * n++ + 1] = (uint8_t)(2 * place + 1);
             }
+    for (place = 0; place < 64; place++) cws_all_places[place] = (uint8_t)place;
 }
 
 static inline uint64_t cws_low_bits(ptrdiff_t n) { return n >= 64 ? ~(uint64_t)0 : n <= 0 ? 0 : ((uint64_t)1 << n) - 1; }
