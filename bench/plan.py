@@ -100,7 +100,7 @@ def pipelined(quick: bool) -> Iterator[Case]:
         for what in ("send", "receive", "echo"):
             for size in (32, KIB) if quick else BURSTS:
                 yield Case("pipelined", what, side, size)
-            for size in () if quick else (32, KIB):  # where a write has to wake the reader, it costs more
+            for size in (32, KIB):  # where a write has to wake the reader, it costs more
                 yield Case("pipelined", what, side, size, cores=2)
 
 
@@ -112,7 +112,7 @@ def plan(groups: tuple[str, ...], quick: bool) -> list[Case]:
     if "pipelined" in groups:
         cases += pipelined(quick)
     if "fanout" in groups:
-        cases.append(Case("fanout", "broadcast", "server", FAN_SIZE, count=CROWDS[0]))
+        cases += [Case("fanout", "broadcast", "server", FAN_SIZE, cores=cores, count=CROWDS[0]) for cores in (1, 2)]
     if "opening" in groups:
         cases += [Case("opening", "open", side, 32) for side in ("client", "server")]
     if "memory" in groups:

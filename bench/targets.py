@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .plan import KIB, MIB, Case
+from .plan import KIB, MIB, Case, amount
 from .results import Results, cpu_ratio, raw, rivals
 
 BEST = ("the best rival",)
@@ -175,16 +175,21 @@ def client_echo(*sizes: int) -> Callable[[Case], bool]:
     return lambda case: echo()(case) and case.side == "client" and case.size in sizes
 
 
-def burst(what: str, side: str, *sizes: int) -> Callable[[Case], bool]:
-    return lambda case: case.group == "pipelined" and case.what == what and side in (case.side, "") and case.size in sizes
+def burst(what: str, side: str, size: int, cores: int) -> Callable[[Case], bool]:
+    here = ("pipelined", what, side, size, cores)
+    return lambda case: (case.group, case.what, case.side, case.size, case.cores) == here
 
 
 def large(case: Case) -> bool:
     return case.group == "pipelined" and case.size in (64 * KIB, MIB)
 
 
-def group(name: str) -> Callable[[Case], bool]:
-    return lambda case: case.group == name
+def fan_out(cores: int) -> Callable[[Case], bool]:
+    return lambda case: case.group == "fanout" and case.cores == cores
+
+
+def opening(case: Case) -> bool:
+    return case.group == "opening"
 
 
 def at_least_a_kib(case: str) -> bool:
@@ -203,6 +208,23 @@ LISTEN, FOR, RECV, SYNC = "cwschannel listen", "cwschannel for", "cwschannel rec
 BARE = "cwschannel bare"
 KEEPS = 1024  # KiB that may remain of a message of 16 MiB
 
+# A write that has to wake the reader on another core costs several times as much as one that does not, and those are what
+# writing together saves: each of these is a row for two cores, where the targets come from, and one for a single core.
+ON_CORES = {2: "", 1: ", one core"}
+
+
+def bursts(text: str, what: str, side: str, limits: dict[int, float]) -> Iterator[Target]:
+    for size, limit in limits.items():
+        for cores, where in ON_CORES.items():
+            name = f"{text} / best rival, {amount(size)}{where}"
+            yield Exchanged(name, LISTEN, BEST, limit, burst(what, side, size, cores))
+
+
+def fans(others: tuple[str, ...], name: str, limit: float) -> Iterator[Target]:
+    for cores, where in ON_CORES.items():
+        yield Exchanged(f"fan-out per CPU second / {name}{where}", LISTEN, others, limit, fan_out(cores), at_least=True)
+
+
 TARGETS: tuple[Target, ...] = (
     Exchanged("round trip, listen / picows, up to 8 KiB", LISTEN, ("picows",), 1.0, echo(0, 8 * KIB), forgiving=True),
     Exchanged("round trip, listen / picows, from 64 KiB", LISTEN, ("picows",), 0.85, echo(64 * KIB)),
@@ -215,18 +237,14 @@ TARGETS: tuple[Target, ...] = (
     Exchanged("round trip, listen / our bare protocol", LISTEN, (BARE,), 1.1, echo(), forgiving=True),
     Exchanged("round trip, async for / our bare protocol", FOR, (BARE,), 1.1, echo(), forgiving=True),
     Exchanged("round trip, over a channel of bytes / our bare protocol", "cwschannel bytes", (BARE,), 2.0, echo()),
-    Exchanged("pipelined sending / best rival, 32 B", LISTEN, BEST, 0.10, burst("send", "client", 32)),
-    Exchanged("pipelined sending / best rival, 1 KiB", LISTEN, BEST, 0.20, burst("send", "client", KIB)),
-    Exchanged("pipelined echo, server / best rival, 32 B", LISTEN, BEST, 0.10, burst("echo", "server", 32)),
-    Exchanged("pipelined echo, server / best rival, 1 KiB", LISTEN, BEST, 0.20, burst("echo", "server", KIB)),
-    Exchanged("pipelined receiving, client / best rival, 32 B", LISTEN, BEST, 0.45, burst("receive", "client", 32)),
-    Exchanged("pipelined receiving, client / best rival, 1 KiB", LISTEN, BEST, 0.65, burst("receive", "client", KIB)),
-    Exchanged("pipelined receiving, server / best rival, 32 B", LISTEN, BEST, 0.35, burst("receive", "server", 32)),
-    Exchanged("pipelined receiving, server / best rival, 1 KiB", LISTEN, BEST, 0.40, burst("receive", "server", KIB)),
+    *bursts("pipelined sending", "send", "client", {32: 0.10, KIB: 0.20}),
+    *bursts("pipelined echo, server", "echo", "server", {32: 0.10, KIB: 0.20}),
+    *bursts("pipelined receiving, client", "receive", "client", {32: 0.45, KIB: 0.65}),
+    *bursts("pipelined receiving, server", "receive", "server", {32: 0.35, KIB: 0.40}),
     Exchanged("pipelined, bytes per CPU second / bare protocol, 64 KiB and 1 MiB", LISTEN, RAW, 0.8, large, at_least=True),
-    Exchanged("fan-out per CPU second / websockets.broadcast", LISTEN, ("websockets",), 1.9, group("fanout"), at_least=True),
-    Exchanged("fan-out per CPU second / best rival", LISTEN, BEST, 1.05, group("fanout"), at_least=True),
-    Exchanged("connect, handshake, close / best rival", LISTEN, BEST, 0.9, group("opening")),
+    *fans(("websockets",), "websockets.broadcast", 1.9),
+    *fans(BEST, "best rival", 1.05),
+    Exchanged("connect, handshake, close / best rival", LISTEN, BEST, 0.9, opening),
     Remembered("resident memory of an idle connection, uvloop", 8, "idle", "uvloop"),
     Remembered("resident memory of an idle connection, asyncio", 10, "idle", "asyncio"),
     Remembered("kept of a message of 16 MiB, uvloop", KEEPS, "given back", "uvloop"),

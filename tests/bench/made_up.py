@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bench.field import Entrant, Row
 from bench.plan import KIB, Case
 from bench.results import Results
 
 ECHO_32 = Case("roundtrip", "echo", "client", 32)
 ECHO_64K = Case("roundtrip", "echo", "server", 64 * KIB)
-SEND_32 = Case("pipelined", "send", "client", 32)
-FAN = Case("fanout", "broadcast", "server", 256, count=1000)
+SEND_32 = Case("pipelined", "send", "client", 32, cores=2)
+FAN = Case("fanout", "broadcast", "server", 256, cores=2, count=1000)
 IDLE = Case("memory", "idle", "server", 32, count=1000)
 ABOUT = {
     "when": "2001-02-03 04:05 UTC",
@@ -41,6 +43,7 @@ def rows() -> list[Row]:
         measured(SEND_32, "cwschannel listen", 0.1),
         measured(SEND_32, "picows", 2),
         measured(SEND_32, "aiohttp", 1.25),
+        measured(replace(SEND_32, cores=1), "picows", 1),
         Row(FAN, Entrant("cwschannel listen", "uvloop"), why="this cwschannel has no broadcast()"),
         measured(FAN, "websockets", 10),
         Row(IDLE, Entrant("cwschannel listen", "uvloop"), value=6 * KIB),

@@ -66,7 +66,7 @@ def test_noise_is_forgiven_where_the_target_says_so() -> None:
 
 
 def test_at_least_is_the_other_way_round() -> None:
-    case = Case("fanout", "broadcast", "server", 256, count=1000)
+    case = Case("fanout", "broadcast", "server", 256, cores=2, count=1000)
     rows = [
         Row(case, Entrant("cwschannel listen", "uvloop"), [5e-6] * 5, [5e-6] * 5),
         Row(case, Entrant("websockets", "uvloop"), [1e-5] * 5, [1e-5] * 5),
