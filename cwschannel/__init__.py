@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from .streams.multi_channel import MultiChannel, VirtualChannel
     from .streams.sink import StreamSink
     from .streams.stream import Stream, StreamSubscription
-    from .streams.transformer import StreamChannelTransformer, StreamSinkTransformer, StreamTransformer
+    from .streams.transformer import CodecTransformer, StreamChannelTransformer, StreamSinkTransformer, StreamTransformer
 
 __all__ = [
     "BackPressureError",
@@ -54,6 +54,7 @@ __all__ = [
     "BroadcastReport",
     "BroadcastStream",
     "ChannelStateError",
+    "CodecTransformer",
     "ConnectionClosed",
     "DelegatingStreamChannel",
     "Disconnector",
@@ -102,6 +103,7 @@ _HOMES = {
     "BroadcastReader": ".streams.broadcast",
     "BroadcastReport": ".channels.broadcast",
     "BroadcastStream": ".streams.broadcast",
+    "CodecTransformer": ".streams.transformer",
     "DelegatingStreamChannel": ".streams.channel",
     "Disconnector": ".streams.disconnector",
     "Headers": ".http",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from .channels.socket_broadcast import BroadcastResult, broadcast
 from .channels.socket_channel import SocketSink, SocketStream, SocketWebSocketChannel
+from .channels.socket_transformed import TransformedSocketChannel, TransformedSocketSink, TransformedSocketStream
 from .channels.sync_connect import connect
 from .channels.sync_server import Server, serve
 
@@ -22,6 +23,9 @@ __all__ = [
     "SocketSink",
     "SocketStream",
     "SocketWebSocketChannel",
+    "TransformedSocketChannel",
+    "TransformedSocketSink",
+    "TransformedSocketStream",
     "broadcast",
     "connect",
     "serve",

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from ..exceptions import ChannelStateError, ConnectionClosed, SendTimeout
 from ..http import Request, Response
 from ..kernels import sign_key
 from ..kernels.frame import BytesLike, Message
+from ..protocol.connection import ConnectionOptions
 from ..status import GOING_AWAY, INTERNAL_SERVER_ERROR, NO_STATUS_RECEIVED, NORMAL_CLOSURE
-from .socket_protocol import SocketProtocol
+from ..streams.transformer import CodecTransformer
+from .options import check_read_limit, check_timeout
+from .socket_protocol import SocketProtocol, open_line
+from .socket_transformed import TransformedSocketChannel
+from .socket_waiting import check_connected
 
 __all__ = ["SocketSink", "SocketStream", "SocketWebSocketChannel"]
+
+T = TypeVar("T")
 
 _QUIET = frozenset({NORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RECEIVED})
 
@@ -106,6 +114,8 @@ class SocketSink:
     def add_error(self, error: Exception) -> None:
         """Close the connection with 1011, as an error cannot be sent. ``close`` and ``done`` will raise it."""
         self.check_free()
+        if self._io.connection.close_code is not None:
+            return  # as in add()
         self._error = error
         self._closed = True
         self._io.close(INTERNAL_SERVER_ERROR, "")
@@ -175,10 +185,25 @@ class SocketWebSocketChannel:
     Any number of threads may send, one may read, and any may close. After a fork, one of the two processes may go on with
     the channel; that the other ends, or drops it, does no harm.
 
+    Called by yourself it wraps a connection that is open already, whoever did the opening handshake on it.
+
+    Args:
+        existing: a connected stream socket, if with TLS, after the handshake of that. The channel owns it from now on.
+        protocol: the subprotocol that was agreed on.
+        ping_interval: seconds from a pong to the next keepalive ping; ``None`` for no keepalive.
+        server_side: whether this is the server's end.
+        received: what was read from the socket after the opening handshake and belongs to the WebSocket.
+        request: the client's request, for ``request`` to return.
+        response: the server's answer, for ``response`` to return.
+
+    The other options are those of ``cwschannel.sync.connect``.
+
+    Raises:
+        ValueError, TypeError: a mistake in the arguments.
+
     Attributes:
-        request: the client's request, as we sent or received it.
-        response: the server's answer, as we received or sent it.
         protocol: the subprotocol that was agreed on, or ``None``.
+        response: the server's answer, as we received or sent it; ``None`` if somebody else did the opening handshake.
         local_address: our end of the socket, such as ``("127.0.0.1", 50000)``.
         remote_address: the peer's end of the socket.
         stream: of the messages that come.
@@ -189,24 +214,75 @@ class SocketWebSocketChannel:
         "__weakref__",
         "_hold",
         "_io",
+        "_request",
         "local_address",
         "protocol",
         "remote_address",
-        "request",
         "response",
         "sink",
         "stream",
     )
 
-    def __init__(self, io: SocketProtocol, request: Request, response: Response, protocol: str | None) -> None:
+    def __init__(
+        self,
+        existing: socket.socket,
+        protocol: str | None = None,
+        ping_interval: float | None = None,
+        server_side: bool = True,
+        *,
+        received: BytesLike = b"",
+        request: Request | None = None,
+        response: Response | None = None,
+        ping_timeout: float | None = 20,
+        close_timeout: float = 10,
+        send_timeout: float | None = 20,
+        max_message_size: int | None = 2**20,
+        max_fragments: int | None = 4096,
+        read_limit: int = 2**20,
+        background: bool = False,
+    ) -> None:
+        options = ConnectionOptions(
+            max_message_size=max_message_size,
+            max_fragments=max_fragments,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+        )
+        check_timeout("send_timeout", send_timeout)
+        check_read_limit(read_limit)
+        first = memoryview(received).tobytes()
+        check_connected(existing)
+        io = open_line(existing, options, client_side=not server_side, read_limit=read_limit, send_timeout=send_timeout)
+        self._set_up(io, request, response, protocol)
+        io.start(first, background=background)
+
+    @classmethod
+    def on(cls, io: SocketProtocol, request: Request, response: Response, protocol: str | None) -> Self:
+        """Make the channel of a connection that was just opened; for ``connect`` and servers, who start ``io`` then."""
+        channel = cls.__new__(cls)
+        channel._set_up(io, request, response, protocol)
+        return channel
+
+    def _set_up(self, io: SocketProtocol, request: Request | None, response: Response | None, protocol: str | None) -> None:
         self._io = io
         self._hold = _Hold(io)
         self.stream = SocketStream(io, self._hold)
         self.sink = SocketSink(io, self._hold)
-        self.request = request
+        self._request = request
         self.response = response
         self.protocol = protocol
         self.local_address, self.remote_address = io.addresses()
+
+    @property
+    def request(self) -> Request:
+        """The client's request, as we sent or received it.
+
+        Raises:
+            ChannelStateError: somebody else did the opening handshake, and did not hand it over.
+        """
+        if self._request is None:
+            raise ChannelStateError("the opening handshake was done elsewhere, and no request= was given to the channel")
+        return self._request
 
     @staticmethod
     def sign_key(key: str) -> str:
@@ -243,6 +319,17 @@ class SocketWebSocketChannel:
         """Return ``"socket"``, ``"sockname"``, ``"peername"``, ``"ssl_object"``, ``"peercert"``, or ``"cipher"``."""
         value = {"sockname": self.local_address, "peername": self.remote_address}.get(name)
         return (self._io.get_extra_info(name) if value is None else value) or default
+
+    def transform(self, transformer: CodecTransformer[T, Any]) -> TransformedSocketChannel[T]:
+        """Return a channel that carries, by way of this one, what the transformer makes of it.
+
+        Args:
+            transformer: made by ``StreamChannelTransformer.from_codec``, as ``json_document`` and its like are.
+
+        Raises:
+            TypeError: it is another one.
+        """
+        return TransformedSocketChannel(self, transformer)
 
     def send(self, message: str | BytesLike) -> None:
         """Send a message: return when the operating system has taken all of it.
@@ -311,4 +398,5 @@ class SocketWebSocketChannel:
 
     def __repr__(self) -> str:
         state = "open" if self.close_code is None else f"closed with {self.close_code}"
-        return f"<{type(self).__name__} {self.request.target} {state}>"
+        target = "" if self._request is None else f"{self._request.target} "
+        return f"<{type(self).__name__} {target}{state}>"

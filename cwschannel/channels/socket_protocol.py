@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from math import inf
 from time import monotonic, perf_counter
 from typing import Any, Final
 
 from ..kernels import ReadBuffer
-from ..protocol.connection import Connection, End, Pong, Timer
+from ..protocol.connection import Connection, ConnectionOptions, End, Pong, Timer
 from .socket_reading import SocketReader
-from .socket_waiting import PlainLine
+from .socket_waiting import PlainLine, make_line
 
-__all__ = ["NO_BUFFER", "SocketProtocol"]
+__all__ = ["SocketProtocol", "open_line"]
 
 logger = logging.getLogger("cwschannel")
 
 # What is read goes by way of `feed`, or straight into large payloads: the reader needs no memory of its own.
-NO_BUFFER: Final = ReadBuffer(1)
+_NO_BUFFER: Final = ReadBuffer(1)
 
 # A background thread gives the reader this long to answer the last messages before what ended the connection is answered.
 _HELD: Final = 1.0
@@ -228,3 +229,16 @@ class SocketProtocol(SocketReader):
         except Exception:
             logger.exception("the background thread of a channel failed")
             self._lose(None, reset=True)
+
+
+def open_line(
+    sock: socket.socket,
+    options: ConnectionOptions,
+    *,
+    client_side: bool,
+    read_limit: int,
+    send_timeout: float | None,
+) -> SocketProtocol:
+    """Take over a socket on which the opening handshake is done. ``start`` is to be called then."""
+    connection = Connection(_NO_BUFFER, client_side=client_side, options=options)
+    return SocketProtocol(make_line(sock), connection, read_limit=read_limit, send_timeout=send_timeout)

@@ -8,6 +8,7 @@ waits by itself for ``PATIENCE`` at most, and only then for both.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -18,7 +19,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["NOW", "PATIENCE", "READ_SIZE", "PlainLine", "TLSLine", "Wake", "make_line", "wait"]
+__all__ = ["NOW", "PATIENCE", "READ_SIZE", "PlainLine", "TLSLine", "Wake", "check_connected", "make_line", "wait"]
 
 _ON_WINDOWS: Final = sys.platform == "win32"
 
@@ -262,6 +263,30 @@ class TLSLine(PlainLine):
         """Send close_notify, and do not wait for the peer's."""
         with self._session, contextlib.suppress(OSError, ValueError):
             self.sock.unwrap()
+
+
+def check_connected(sock: socket.socket) -> None:
+    """Refuse what ``make_line`` could not work with.
+
+    Raises:
+        TypeError: it is no stream socket.
+        ValueError: it is closed, was never connected, or its handshake of TLS is still to be done.
+    """
+    if not isinstance(sock, socket.socket) or sock.type != socket.SOCK_STREAM:
+        raise TypeError(f"a WebSocket goes over a connected stream socket, not over {sock!r}")
+    if sock.fileno() < 0:
+        raise ValueError("the socket is closed")
+    if isinstance(sock, tls.SSLSocket) and sock.version() is None:
+        raise ValueError("the handshake of TLS is not done on this socket: call its do_handshake() first")
+    try:
+        sock.getpeername()
+    except OSError:  # it was never connected, or it was, and is lost: then the channel will tell
+        sock.setblocking(False)
+        try:
+            socket.socket.recv(sock, 1, socket.MSG_PEEK)
+        except OSError as error:
+            if error.errno in (errno.ENOTCONN, errno.EINVAL):
+                raise ValueError("the socket is not connected") from None
 
 
 def make_line(sock: socket.socket) -> PlainLine:

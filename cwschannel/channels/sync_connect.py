@@ -9,11 +9,9 @@ from time import monotonic
 
 from ..exceptions import InvalidHandshake, OpeningFailed, WebSocketChannelException
 from ..http import HeadersLike
-from ..protocol.connection import Connection
 from .options import USER_AGENT, ConnectOptions, check_read_limit, check_timeout, connect_options, explain, opening_timeout
 from .socket_channel import SocketWebSocketChannel
-from .socket_protocol import NO_BUFFER, SocketProtocol
-from .socket_waiting import make_line
+from .socket_protocol import open_line
 
 __all__ = ["connect"]
 
@@ -73,9 +71,8 @@ def connect(
     sock = _open(options, sock)
     opening = options.opening
     assert opening.response is not None
-    connection = Connection(NO_BUFFER, client_side=True, options=options.connection)
-    io = SocketProtocol(make_line(sock), connection, read_limit=read_limit, send_timeout=send_timeout)
-    channel = SocketWebSocketChannel(io, opening.request, opening.response, opening.protocol)
+    io = open_line(sock, options.connection, client_side=True, read_limit=read_limit, send_timeout=send_timeout)
+    channel = SocketWebSocketChannel.on(io, opening.request, opening.response, opening.protocol)
     io.start(opening.trailing, background=background)
     return channel
 

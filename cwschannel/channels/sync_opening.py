@@ -10,12 +10,11 @@ from typing import Any, Final
 
 from ..exceptions import InvalidHandshake
 from ..http import Request, Response
-from ..protocol.connection import Connection
 from ..protocol.opening import ServerOpening
 from .options import ServeOptions, encode_refusal, hook_failed, refused, shutting_down, too_late
 from .socket_channel import SocketWebSocketChannel
-from .socket_protocol import NO_BUFFER, SocketProtocol
-from .socket_waiting import Wake, make_line, wait
+from .socket_protocol import open_line
+from .socket_waiting import Wake, wait
 
 __all__ = ["Accepted", "open_channel"]
 
@@ -97,9 +96,9 @@ class Accepted:
         """Answer with an upgrade. Returns the channel, and what came together with the request: frames."""
         self._write(data)
         assert self._opening.request is not None
-        connection = Connection(NO_BUFFER, client_side=False, options=self._options.connection)
-        io = SocketProtocol(make_line(self.sock), connection, read_limit=read_limit, send_timeout=send_timeout)
-        channel = SocketWebSocketChannel(io, self._opening.request, response, protocol)
+        limits = self._options.connection
+        io = open_line(self.sock, limits, client_side=False, read_limit=read_limit, send_timeout=send_timeout)
+        channel = SocketWebSocketChannel.on(io, self._opening.request, response, protocol)
         channel.remote_address = self._address
         return channel, self._opening.trailing
 

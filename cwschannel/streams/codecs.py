@@ -6,7 +6,7 @@ import json
 from typing import Any, Final, TypeVar
 
 from .extras import load_extra
-from .transformer import StreamChannelTransformer
+from .transformer import CodecTransformer
 
 __all__ = ["json_document", "msgspec_document", "pydantic_document"]
 
@@ -34,7 +34,7 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"JSON has no {name} (RFC 8259 section 6)")
 
 
-json_document: Final[StreamChannelTransformer[Any, Any]] = StreamChannelTransformer.from_codec(_to_json, _from_json)
+json_document: Final[CodecTransformer[Any, Any]] = CodecTransformer(_to_json, _from_json)
 """Turns a channel of text into one of whatever JSON (RFC 8259) can say: ``channel.transform(json_document)``.
 
 What is not JSON makes a ``ValueError`` in the stream, which then goes on. Bytes are taken for text in UTF-8. ``add`` raises
@@ -42,7 +42,7 @@ What is not JSON makes a ``ValueError`` in the stream, which then goes on. Bytes
 """
 
 
-def msgspec_document(kind: type[M]) -> StreamChannelTransformer[M, Any]:
+def msgspec_document(kind: type[M]) -> CodecTransformer[M, Any]:
     """Turn a channel of text into one of ``kind``, a type that ``msgspec`` knows, written as JSON.
 
     Text that is no such document makes a ``msgspec.DecodeError`` (a ``ValueError``) in the stream, which then goes on.
@@ -54,10 +54,10 @@ def msgspec_document(kind: type[M]) -> StreamChannelTransformer[M, Any]:
     msgspec = load_extra("msgspec", "msgspec_document()")
     encoder = msgspec.json.Encoder()
     decoder = msgspec.json.Decoder(kind)
-    return StreamChannelTransformer.from_codec(lambda document: encoder.encode(document).decode(), decoder.decode)
+    return CodecTransformer(lambda document: encoder.encode(document).decode(), decoder.decode)
 
 
-def pydantic_document(kind: type[M]) -> StreamChannelTransformer[M, Any]:
+def pydantic_document(kind: type[M]) -> CodecTransformer[M, Any]:
     """Turn a channel of text into one of ``kind``, a model or any type that ``pydantic`` knows, written as JSON.
 
     Text that is no such document makes a ``pydantic.ValidationError`` (a ``ValueError``) in the stream, which then goes on.
@@ -73,4 +73,4 @@ def pydantic_document(kind: type[M]) -> StreamChannelTransformer[M, Any]:
         text: bytes = adapter.dump_json(adapter.validate_python(document, strict=True), warnings="error")
         return text.decode()
 
-    return StreamChannelTransformer.from_codec(encode, adapter.validate_json)
+    return CodecTransformer(encode, adapter.validate_json)

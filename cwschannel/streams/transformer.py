@@ -9,7 +9,7 @@ from .channel import StreamChannel
 from .sink import MappedSink, StreamSink
 from .stream import Stream
 
-__all__ = ["StreamChannelTransformer", "StreamSinkTransformer", "StreamTransformer"]
+__all__ = ["CodecTransformer", "StreamChannelTransformer", "StreamSinkTransformer", "StreamTransformer"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -60,15 +60,15 @@ class StreamChannelTransformer(Generic[S, T]):
         self._stream_transformer = stream_transformer
         self._sink_transformer = sink_transformer
 
-    @classmethod
-    def from_codec(cls, encode: Callable[[S], T], decode: Callable[[T], S]) -> StreamChannelTransformer[S, T]:
-        """Make one of two functions.
+    @staticmethod
+    def from_codec(encode: Callable[[S], T], decode: Callable[[T], S]) -> CodecTransformer[S, T]:
+        """Make one of two functions, which can transform blocking channels, too.
 
         Args:
             encode: for what is added. What it raises, ``add`` raises, and nothing is sent.
             decode: for what comes. What it raises is an error of the stream, in the place of the item.
         """
-        return cls(StreamTransformer(lambda stream: stream.map(decode)), StreamSinkTransformer.mapping(encode))
+        return CodecTransformer(encode, decode)
 
     def bind(self, channel: StreamChannel[T]) -> StreamChannel[S]:
         """Return the channel that ``channel`` is turned into; ``channel.transform(transformer)`` is the same.
@@ -77,3 +77,19 @@ class StreamChannelTransformer(Generic[S, T]):
         """
         stream: Any = self._stream_transformer.bind(channel.stream)
         return StreamChannel.with_close_guarantee(stream, self._sink_transformer.bind(channel.sink))
+
+
+class CodecTransformer(StreamChannelTransformer[S, T]):
+    """One that turns each item into another; made by ``StreamChannelTransformer.from_codec``.
+
+    Attributes:
+        encode: for what is added.
+        decode: for what comes.
+    """
+
+    __slots__ = ("decode", "encode")
+
+    def __init__(self, encode: Callable[[S], T], decode: Callable[[T], S]) -> None:
+        super().__init__(StreamTransformer(lambda stream: stream.map(decode)), StreamSinkTransformer.mapping(encode))
+        self.encode = encode
+        self.decode = decode

@@ -2,24 +2,33 @@
 
 A kind says what it carries and how it differs, and a test that is about such a difference names it in ``when``. Tests speak
 in numbers, which each kind turns into items of its own. What they do with an end goes through ``End`` wherever it is not
-about callbacks, tasks or awaitables themselves, so that a channel that blocks needs an ``End`` of its own and no more.
+about callbacks, tasks or awaitables themselves. Such tests say ``blocking=True``, and run over channels that block, too:
+those have an ``End`` of their own, which lets threads wait.
 """
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import functools
+import itertools
 import re
 import socket
-from dataclasses import dataclass, field
+import threading
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 
+import cwschannel.sync
 from cwschannel import IOWebSocketChannel, WebSocketChannel
 from cwschannel.channels import byte_channels
+from cwschannel.channels.socket_channel import SocketWebSocketChannel
+from cwschannel.channels.socket_transformed import TransformedSocketChannel
+from cwschannel.exceptions import ChannelStateError
 from cwschannel.streams.channel import DelegatingStreamChannel, StreamChannel
 from cwschannel.streams.channel_controller import StreamChannelController
 from cwschannel.streams.codecs import json_document
@@ -30,7 +39,8 @@ from cwschannel.streams.sink import StreamSink
 from cwschannel.streams.stream import Stream, StreamSubscription
 from cwschannel.testing import FaultyByteChannel, connected_pair, memory_pair
 
-from ..channels.running import LOOPS, connected, recorded_logs, until
+from ..channels import blocking
+from ..channels.running import LOOPS, connected, recorded_logs, serving, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
@@ -51,6 +61,8 @@ class Kind:
         wire: whether there is something of the operating system in between. It runs on every event loop then.
         holds_back: whether a reader who does not read holds back the sender in the end.
         large: bytes of an item, so that a few hundred are more than may wait.
+        blocks: whether one of the ends blocks. That one has no callbacks, and nothing of it can be awaited.
+        answers: whether the far end answers while nobody is in it. One that blocks does so with a thread of its own only.
     """
 
     name: str
@@ -62,7 +74,8 @@ class Kind:
     wire: bool = False
     holds_back: bool = True
     large: int = 0
-    end: type[End] = field(default_factory=lambda: End)
+    blocks: bool = False
+    answers: bool = True
 
     def numbers(self, items: list[Any]) -> list[int]:
         """Of what has arrived."""
@@ -109,14 +122,76 @@ class End:
         numbers, self.unread = self.unread, []
         return numbers + self.kind.numbers([item async for item in self.stream])
 
+    def start_closing(self) -> Awaitable[Any]:
+        """Close, and wait for the end of it when that is awaited."""
+        return self.sink.close()
+
     async def close(self) -> None:
-        await self.sink.close()
+        await self.start_closing()
+
+    async def reads(self) -> None:
+        """Return once the reading of a task that was just started has begun."""
+        await asyncio.sleep(0)
+
+    async def wait_for_room(self) -> None:
+        await self.sink.wait_for_room()
 
     async def done(self) -> None:
         await self.sink.done
 
     async def flush(self) -> None:
         await self.sink.flush()
+
+
+class BlockingEnd(End):
+    """One end that blocks: threads wait in it. They end with the channel, so no test may cancel what awaits them."""
+
+    def __init__(self, kind: Kind, channel: SocketWebSocketChannel | TransformedSocketChannel[Any]) -> None:
+        super().__init__(kind, channel)  # type: ignore[arg-type]
+        self._blocking: Any = channel
+        self._loop = asyncio.get_running_loop()
+        self._threads = concurrent.futures.ThreadPoolExecutor(4)
+        while isinstance(channel, TransformedSocketChannel):
+            channel = channel._below
+        self._base = channel
+
+    def add_error(self, error: Exception) -> None:
+        if self._base.sink._closed:
+            self._blocking.sink.add_error(error)
+        self._start(self._blocking.sink.add_error, error)
+
+    async def add_all(self, numbers: Iterable[int], *, size: int = 0) -> None:
+        items = (self.kind.item(number, size) for number in numbers)
+        await asyncio.to_thread(self._blocking.sink.add_stream, items)
+
+    async def read(self, count: int) -> list[int]:
+        return await asyncio.to_thread(lambda: self.kind.numbers(list(itertools.islice(self._blocking.stream, count))))
+
+    async def read_all(self) -> list[int]:
+        return await asyncio.to_thread(lambda: self.kind.numbers(list(self._blocking.stream)))
+
+    def start_closing(self) -> Awaitable[Any]:
+        return self._start(self._blocking.sink.close)
+
+    async def reads(self) -> None:
+        await until(lambda: self._base._io._receives or self._base._io._following)
+
+    async def wait_for_room(self) -> None: ...
+
+    async def done(self) -> None:
+        await asyncio.to_thread(self._blocking.sink.wait_done)
+
+    async def flush(self) -> None:
+        self._blocking.sink.flush()
+
+    def _start(self, close: Callable[..., object], *arguments: Any) -> Awaitable[Any]:
+        """Have a thread close the channel. Returns when that has taken effect, or was refused, what awaits the rest."""
+        closing: concurrent.futures.Future[Any] = self._threads.submit(close, *arguments)
+        while not self._base.sink._closed and not closing.done():
+            time.sleep(0.0005)
+        if closing.done() and isinstance(closing.exception(), ChannelStateError):
+            closing.result()
+        return asyncio.wrap_future(closing, loop=self._loop)
 
 
 class Listener:
@@ -155,10 +230,14 @@ class Pair:
     problems: list[dict[str, Any]]
 
 
-def for_each_kind(test: Any = None, *, when: Callable[[Kind], bool] = lambda kind: True) -> Any:
-    """Run an ``async def`` test over each kind for which ``when`` holds; it fails if it logs, or leaves tasks."""
+def for_each_kind(test: Any = None, *, when: Callable[[Kind], bool] = lambda kind: True, blocking: bool = False) -> Any:
+    """Run an ``async def`` test over each kind for which ``when`` holds; it fails if it logs, or leaves tasks.
+
+    Args:
+        blocking: whether it is about nothing that only channels for tasks have, and runs over those that block, too.
+    """
     if test is None:
-        return functools.partial(for_each_kind, when=when)
+        return functools.partial(for_each_kind, when=when, blocking=blocking)
 
     def run(kind: Kind, loop_kind: str) -> None:
         with recorded_logs() as records, asyncio.Runner(loop_factory=LOOPS[loop_kind]) as runner:
@@ -169,7 +248,7 @@ def for_each_kind(test: Any = None, *, when: Callable[[Kind], bool] = lambda kin
     cases = [
         pytest.param(kind, loop, id=f"{kind.name}-{loop}")
         for kind in KINDS
-        if when(kind)
+        if when(kind) and (blocking or not kind.blocks)
         for loop in (LOOPS if kind.wire else ("asyncio",))
     ]
     return pytest.mark.parametrize(("kind", "loop_kind"), cases)(run)
@@ -180,9 +259,14 @@ async def _run(test: Callable[[Pair], Awaitable[None]], kind: Kind) -> None:
     asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
     async with asyncio.timeout(20):
         async with kind.open() as (near, far):
-            await test(Pair(kind, kind.end(kind, near), kind.end(kind, far), problems))
+            await test(Pair(kind, _end(kind, near), _end(kind, far), problems))
         await until(lambda: len(asyncio.all_tasks()) == 1, "the test left tasks")
     assert problems == []
+
+
+def _end(kind: Kind, channel: Any) -> End:
+    blocks = isinstance(channel, (SocketWebSocketChannel, TransformedSocketChannel))
+    return (BlockingEnd if blocks else End)(kind, channel)
 
 
 # What the kinds carry.
@@ -395,6 +479,55 @@ async def websocket_of_server(swapped: bool) -> AsyncIterator[Channels]:
         yield (pair.server, pair.client) if swapped else (pair.client, pair.server)
 
 
+@contextlib.asynccontextmanager
+async def blocking_client() -> AsyncIterator[Channels]:
+    opened: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    async with serving(opened.set_result) as (_, uri):
+        client: Any = await asyncio.to_thread(cwschannel.sync.connect, uri, close_timeout=5)
+        server = await opened
+        yield client, server
+        client.abort()
+        server.abort()
+
+
+@contextlib.asynccontextmanager
+async def blocking_server() -> AsyncIterator[Channels]:
+    opened, over = threading.Event(), threading.Event()
+    channels: list[Any] = []
+
+    def handle(channel: Any) -> None:
+        channels.append(channel)
+        opened.set()
+        over.wait()
+
+    with blocking.serving(handle) as (_, uri):
+        client = cwschannel.connect(uri, close_timeout=5)
+        await client.ready
+        await asyncio.to_thread(opened.wait)
+        yield channels[0], client
+        over.set()
+        channels[0].abort()
+        await _let_go((client,))
+
+
+@contextlib.asynccontextmanager
+async def blocking_both() -> AsyncIterator[Channels]:
+    with blocking.connected(background=True) as pair:
+        yield pair.client, pair.server  # type: ignore[misc]
+
+
+@contextlib.asynccontextmanager
+async def swapped(make: Callable[[], contextlib.AbstractAsyncContextManager[Channels]]) -> AsyncIterator[Channels]:
+    async with make() as (near, far):
+        yield far, near
+
+
+@contextlib.asynccontextmanager
+async def blocking_json() -> AsyncIterator[Channels]:
+    async with blocking_client() as (near, far):
+        yield near.transform(json_document), far.transform(json_document)
+
+
 WEBSOCKET: dict[str, Any] = {**TEXT, "forwards_errors": False}
 
 KINDS = [
@@ -429,4 +562,10 @@ KINDS = [
     _kind(websocket_wrapping, "websocket-wrapping", **WEBSOCKET, wire=True),
     _kind(websocket_of_server, "websocket-client", False, **WEBSOCKET, wire=True),
     _kind(websocket_of_server, "websocket-server", True, **WEBSOCKET, wire=True),
+    _kind(blocking_client, "blocking-client", **WEBSOCKET, blocks=True),
+    _kind(swapped, "blocking-client-far", blocking_client, **WEBSOCKET, blocks=True, answers=False),
+    _kind(blocking_server, "blocking-server", **WEBSOCKET, blocks=True),
+    _kind(swapped, "blocking-server-far", blocking_server, **WEBSOCKET, blocks=True, answers=False),
+    _kind(blocking_both, "blocking-background", **WEBSOCKET, blocks=True),
+    _kind(blocking_json, "blocking-json", **DOCUMENTS, forwards_errors=False, blocks=True),
 ]

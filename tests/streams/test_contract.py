@@ -34,26 +34,35 @@ async def test_guarantee_1_the_stream_has_one_listener(pair: Pair) -> None:
         listener.subscription.cancel()
 
 
-@for_each_kind
-async def test_guarantee_1_a_task_that_reads_is_the_one_reader(pair: Pair) -> None:
+@for_each_kind(blocking=True)
+async def test_guarantee_1_who_reads_is_the_one_reader(pair: Pair) -> None:
     reading = asyncio.create_task(pair.far.read(1))
-    await asyncio.sleep(0)
+    await pair.far.reads()
     with pytest.raises(ChannelStateError, match="one reader"):
         await pair.far.read(1)
+    pair.near.add(1)
+    assert await reading == [1]
+
+
+@for_each_kind
+async def test_guarantee_1_nobody_can_listen_while_a_task_reads(pair: Pair) -> None:
+    reading = asyncio.create_task(pair.far.read(1))
+    await asyncio.sleep(0)
     with pytest.raises(ChannelStateError, match="one reader"):
         Listener(pair.far)
     pair.near.add(1)
     assert await reading == [1]
 
 
-@for_each_kind
+@for_each_kind(blocking=True)
 async def test_guarantee_2_closing_the_sink_ends_the_stream_before_anything_more_comes(pair: Pair) -> None:
     pair.near.add(1)
     assert await pair.far.read(1) == [1]
     pair.near.add(*range(2, 10))
     await arrived()
-    closing = pair.far.sink.close()
+    closing = pair.far.start_closing()
     assert await pair.far.read_all() == []
+    await pair.near.done()
     await closing
     assert await pair.far.read_all() == []
 
@@ -68,12 +77,14 @@ async def test_guarantee_2_what_waits_unread_for_the_first_reader_is_dropped(pai
     assert listener.log == ["done"]
 
 
-@for_each_kind
+@for_each_kind(blocking=True)
 async def test_guarantee_2_holds_for_a_reader_that_waits(pair: Pair) -> None:
     reading = asyncio.create_task(pair.far.read_all())
-    await asyncio.sleep(0)
-    pair.far.sink.close()
+    await pair.far.reads()
+    closing = pair.far.start_closing()
     assert await reading == []
+    await pair.near.done()
+    await closing
 
 
 @for_each_kind
@@ -98,19 +109,20 @@ async def test_guarantee_2_holds_for_a_listener_that_closes_in_its_callback(pair
     assert listener.log[3:] == ["done"]
 
 
-@for_each_kind
+@for_each_kind(blocking=True)
 async def test_guarantee_3_after_the_stream_ends_the_sink_drops_until_close_is_called(pair: Pair) -> None:
-    pair.near.sink.close()
+    closing = pair.near.start_closing()
     assert await pair.far.read_all() == []
     pair.far.add(1)
     pair.far.add_error(ValueError("dropped"))
     await pair.far.add_all([2, 3])
+    await closing
     await pair.far.done()
     pair.far.add(4)
     pair.far.add_error(ValueError("dropped"))
     await pair.far.add_all([5])
     await pair.far.flush()
-    await pair.far.sink.wait_for_room()
+    await pair.far.wait_for_room()
     await pair.far.close()
     with pytest.raises(ChannelStateError, match="after close"):
         pair.far.add(6)
@@ -165,6 +177,17 @@ async def test_guarantee_4_the_sink_drops_when_the_stream_ended_before_it_had_a_
     assert listener.log == ["done"]
 
 
+@for_each_kind(blocking=True)
+async def test_guarantee_4_the_sink_drops_when_the_stream_ended_before_it_had_a_reader(pair: Pair) -> None:
+    closing = pair.near.start_closing()
+    await pair.far.done()
+    pair.far.add(1)
+    await pair.far.add_all([2])
+    assert await pair.far.read_all() == []
+    await pair.far.close()
+    await closing
+
+
 @for_each_kind
 async def test_guarantee_5_cancelling_the_subscription_leaves_the_channel_open(pair: Pair) -> None:
     listener = Listener(pair.far)
@@ -198,7 +221,7 @@ async def test_guarantee_6_an_error_is_forwarded_in_its_place(pair: Pair) -> Non
     await pair.near.done()
 
 
-@for_each_kind(when=lambda kind: not kind.forwards_errors)
+@for_each_kind(when=lambda kind: not kind.forwards_errors, blocking=True)
 async def test_guarantee_6_or_it_closes_the_channel_and_done_raises_it(pair: Pair) -> None:
     error = ValueError("not for the other end")
     pair.near.add(1)
@@ -241,11 +264,12 @@ async def test_closing_one_end_ends_the_stream_of_the_other(pair: Pair) -> None:
     assert listener.log == ["done"]
 
 
-@for_each_kind
+@for_each_kind(blocking=True)
 async def test_close_that_is_not_awaited_takes_effect_after_what_was_added(pair: Pair) -> None:
     pair.near.add(*range(50))
-    pair.near.sink.close()
+    closing = pair.near.start_closing()
     assert await pair.far.read_all() == list(range(50))
+    await closing
     await pair.near.done()
 
 
@@ -272,7 +296,18 @@ async def test_closing_again_changes_nothing(pair: Pair) -> None:
     assert await pair.far.read_all() == []
 
 
-@for_each_kind
+@for_each_kind(blocking=True)
+async def test_closing_again_waits_for_the_same_end(pair: Pair) -> None:
+    closing = [pair.near.start_closing() for _ in range(3)]
+    assert await pair.far.read_all() == []
+    for one in closing:
+        await one
+    await pair.near.close()
+    await pair.near.done()
+    assert await pair.near.read_all() == []
+
+
+@for_each_kind(blocking=True)
 async def test_both_ends_may_close_at_once(pair: Pair) -> None:
     pair.near.add(1)
     pair.far.add(2)
@@ -281,7 +316,7 @@ async def test_both_ends_may_close_at_once(pair: Pair) -> None:
     assert await pair.far.read_all() == []
 
 
-@for_each_kind
+@for_each_kind(when=lambda kind: kind.answers, blocking=True)
 async def test_closing_completes_with_nobody_listening(pair: Pair) -> None:
     pair.near.add(1)
     pair.far.add(2)
@@ -315,14 +350,15 @@ async def test_a_late_listener_still_gets_what_came_before_the_end(pair: Pair) -
     assert listener.log == [*listener.items, "done"]
 
 
-@for_each_kind
+@for_each_kind(blocking=True)
 async def test_a_late_reader_still_gets_what_came_before_the_end(pair: Pair) -> None:
     pair.near.add(1, 2, 3)
-    pair.near.sink.close()
+    closing = pair.near.start_closing()
     await pair.far.done()
     assert await pair.far.read(2) == [1, 2]
     assert await pair.far.read_all() == [3]
     assert await pair.far.read_all() == []
+    await closing
 
 
 @for_each_kind

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
 
-@for_each_kind
+@for_each_kind(when=lambda kind: kind.answers, blocking=True)
 async def test_adding_after_close_raises(pair: Pair) -> None:
-    closing = pair.near.sink.close()
+    closing = pair.near.start_closing()
     for _ in range(2):
         with pytest.raises(ChannelStateError, match="after close"):
             pair.near.add(1)
@@ -59,6 +59,35 @@ async def test_nothing_else_can_be_done_with_the_sink_while_add_stream_runs(pair
     assert await pair.far.read_all() == []
 
 
+@for_each_kind(blocking=True)
+async def test_what_is_added_one_by_one_and_by_iterables_keeps_its_order(pair: Pair) -> None:
+    reading = asyncio.create_task(pair.far.read_all())
+    for start in range(0, 600, 60):
+        pair.near.add(*range(start, start + 30))
+        await pair.near.add_all(range(start + 30, start + 60))
+    closing = pair.near.start_closing()
+    assert await reading == list(range(600))
+    await closing
+
+
+@for_each_kind(blocking=True)
+async def test_nothing_else_can_be_done_with_the_sink_while_an_iterable_is_added(pair: Pair) -> None:
+    called: list[str] = []
+
+    def generate() -> Iterator[int]:
+        yield 1
+        for name, arguments in (("add", (9,)), ("add_error", (ValueError(),)), ("start_closing", ())):
+            with pytest.raises(ChannelStateError, match="add_stream"):
+                getattr(pair.near, name)(*arguments)
+            called.append(name)
+        yield 2
+
+    await pair.near.add_all(generate())
+    assert called == ["add", "add_error", "start_closing"]
+    pair.near.add(3)
+    assert await pair.far.read(3) == [1, 2, 3]
+
+
 @for_each_kind
 async def test_add_stream_takes_iterables_of_either_kind_and_reorders_nothing(pair: Pair) -> None:
     async def generate(start: int) -> AsyncIterator[Any]:
@@ -77,7 +106,7 @@ async def test_add_stream_takes_iterables_of_either_kind_and_reorders_nothing(pa
     assert await reading == list(range(600))
 
 
-@for_each_kind
+@for_each_kind(blocking=True)
 async def test_both_directions_at_once_keep_their_order(pair: Pair) -> None:
     received: list[list[int]] = await asyncio.gather(
         pair.near.read(300), pair.far.read(300), *(end.add_all(range(300)) for end in (pair.near, pair.far))
@@ -85,7 +114,7 @@ async def test_both_directions_at_once_keep_their_order(pair: Pair) -> None:
     assert received[:2] == [list(range(300))] * 2
 
 
-@for_each_kind
+@for_each_kind(blocking=True)
 async def test_an_iterable_that_fails_hands_its_error_on_and_leaves_the_sink_usable(pair: Pair) -> None:
     def fail() -> Iterator[int]:
         yield 1

@@ -13,15 +13,16 @@ from ..channels.running import until
 from .contract import Listener, Pair, for_each_kind
 
 
-@for_each_kind
+@for_each_kind(blocking=True)
 async def test_breaking_out_leaves_the_stream_usable(pair: Pair) -> None:
     pair.near.add(1, 2, 3)
     assert await pair.far.read(1) == [1]
     assert await pair.far.read(1) == [2]
     pair.near.add(4)
-    pair.near.sink.close()
+    closing = pair.near.start_closing()
     assert await pair.far.read_all() == [3, 4]
     assert await pair.far.read_all() == []
+    await closing
 
 
 @for_each_kind
