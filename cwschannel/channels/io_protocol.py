@@ -21,7 +21,7 @@ from ..status import ABNORMAL_CLOSURE, GOING_AWAY, NO_STATUS_RECEIVED, NORMAL_CL
 from ..streams.completion import Completion
 from ..streams.controlled import ControlledStream
 from ..streams.loops import AnyLoop, Handle
-from .outbox import BufferLimits, Outbox, half_close
+from .outbox import WRITTEN_IN_PLACE, BufferLimits, Outbox, half_close
 
 __all__ = ["IOProtocol", "read_buffer"]
 
@@ -360,8 +360,14 @@ class IOProtocol(asyncio.BufferedProtocol):
         if connection is None:
             self._keep(message)
             return
-        frame = connection.send_message(message)
         outbox = self.outbox
+        if type(message) is bytes and len(message) >= WRITTEN_IN_PLACE and not connection.client_side:
+            header = connection.send_header(message)
+            if outbox.blocked is not None:
+                outbox.check_room()
+            outbox.write_large(header, message)
+            return
+        frame = connection.send_message(message)
         if outbox.blocked is not None:
             outbox.check_room()
         outbox.write(frame)

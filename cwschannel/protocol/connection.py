@@ -12,7 +12,7 @@ from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from ..exceptions import ConnectionClosed, ProtocolError
-from ..kernels import FrameReader, ReadBuffer, encode_frame
+from ..kernels import FrameReader, ReadBuffer, encode_frame, encode_header
 from ..kernels.frame import BINARY, CLOSE, NO_LIMIT, PING, PONG, TEXT, BytesLike, Frame, Message
 from ..status import ABNORMAL_CLOSURE, INTERNAL_SERVER_ERROR, NO_STATUS_RECEIVED
 from .closing import TABLE, Action, Event, State, close_payload, cut_reason, parse_close
@@ -129,6 +129,7 @@ class Connection:
         options: limits and times.
 
     Attributes:
+        client_side: whether we are the client.
         messages: what was received, whole and in order. The reader takes the list and leaves an empty one.
         events: ``Pong``, ``End`` and ``HangUp``, in order, to be looked at after ``messages``; taken the same way.
         timer: the timer that must run now, or ``None``. Another object than before means: stop that one, set this one.
@@ -139,7 +140,6 @@ class Connection:
 
     __slots__ = (
         "_can_send",
-        "_client_side",
         "_error",
         "_fragments",
         "_heard",
@@ -151,6 +151,7 @@ class Connection:
         "_reader",
         "_receiving",
         "_sent",
+        "client_side",
         "close_code",
         "close_reason",
         "events",
@@ -169,7 +170,7 @@ class Connection:
         )
         self.get_buffer = self._reader.get_buffer
         self._read = self._reader.received
-        self._client_side = client_side
+        self.client_side = client_side
         self._options = options
         self.messages: list[Message] = []
         self.events: list[Pong | End | HangUp] = []
@@ -256,15 +257,24 @@ class Connection:
         if not self._can_send:
             raise self.closed_error()
         try:
-            return encode_frame(TEXT if isinstance(message, str) else BINARY, message, self._client_side)
+            return encode_frame(TEXT if isinstance(message, str) else BINARY, message, self.client_side)
         except TypeError:
             raise _no_message(message) from None
+
+    def send_header(self, message: bytes) -> bytes:
+        """Return what is to be written before a binary message that is then written as it is, without being copied.
+
+        Only at the server's end, whose frames are not masked. Raises ``ConnectionClosed`` as ``send_message`` does.
+        """
+        if not self._can_send:
+            raise self.closed_error()
+        return encode_header(BINARY, len(message))
 
     def send_shared(self, shared: SharedMessage) -> bytes:
         """Return the frame for a message that goes to others, too. Raises what ``send_message`` raises."""
         if not self._can_send:
             raise self.closed_error()
-        return shared.masked() if self._client_side else shared.frame
+        return shared.masked() if self.client_side else shared.frame
 
     def send_ping(self, payload: BytesLike = b"") -> bytes:
         """Return a ping frame (section 5.5.2). The peer's answer is queued as ``Pong`` with the same payload.
@@ -278,7 +288,7 @@ class Connection:
         size = memoryview(payload).nbytes
         if size > 125:
             raise ValueError(f"a ping has at most 125 bytes of payload, this one has {size} (RFC 6455 section 5.5)")
-        return encode_frame(PING, payload, self._client_side)
+        return encode_frame(PING, payload, self.client_side)
 
     def close(self, code: int | None = None, reason: str = "") -> bytes:
         """Start the closing handshake (section 7.1.2), unless it has begun. Returns what to write.
@@ -335,7 +345,7 @@ class Connection:
         if frame.opcode == PING:
             # "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it already received
             # a Close frame." (5.5.2) Once we have sent a close frame ourselves, nothing follows it.
-            return encode_frame(PONG, frame.payload, self._client_side) if self._can_send else b""
+            return encode_frame(PONG, frame.payload, self.client_side) if self._can_send else b""
         if frame.opcode == PONG:
             self._take_pong(frame.payload)
         else:
@@ -375,13 +385,13 @@ class Connection:
         out = b""
         for action in actions:
             if action is Action.SEND_CLOSE or action is Action.ECHO_CLOSE:
-                out = encode_frame(CLOSE, payload, self._client_side)
+                out = encode_frame(CLOSE, payload, self.client_side)
             elif action is Action.START_DEADLINE:
                 self.timer = Timer("close", self._options.close_timeout)
             elif action is Action.END:
                 self._end(error)
             elif action is Action.FINISH:
-                if not self._client_side:
+                if not self.client_side:
                     self.events.append(HangUp.CLOSE)
             else:
                 self.events.append(_HANG_UPS[action])
@@ -411,4 +421,4 @@ class Connection:
         else:
             self.timer = Timer("pong", timeout)
         self._keepalive = os.urandom(4)
-        return encode_frame(PING, self._keepalive, self._client_side)
+        return encode_frame(PING, self._keepalive, self.client_side)

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from cwschannel import ConnectionClosed
 from cwschannel.channels.direct import descriptor_of
-from cwschannel.channels.outbox import BufferLimits, Outbox
+from cwschannel.channels.outbox import WRITTEN_IN_PLACE, BufferLimits, Outbox
 from cwschannel.channels.passes import passes_of
 
 from .running import LOOPS, connected, each_loop, serving, until
@@ -146,14 +147,15 @@ def small_buffers() -> socket.socket:
     return sock
 
 
+@pytest.mark.parametrize("size", [30_000, 300_000])  # written in one piece, and in two
 @each_loop
-async def test_what_the_socket_does_not_take_the_transport_writes_later_and_in_order() -> None:
+async def test_what_the_socket_does_not_take_the_transport_writes_later_and_in_order(size: int) -> None:
     """The direct write is cut short (a partial write), then refused (EAGAIN), and taken up again when all is written."""
     async with connected(server={"sock": small_buffers(), "max_message_size": 2**24}) as pair:
         outbox = pair.server._io.outbox
         hold = pair.client.stream.listen(None)
         hold.pause()
-        messages = [bytes([number]) * 300_000 for number in range(30)]
+        messages = [bytes([number % 256]) * size for number in range(9_000_000 // size)]
         for message in messages:
             pair.server.sink.add(message)
         assert outbox.backlog() > 0
@@ -167,6 +169,78 @@ async def test_what_the_socket_does_not_take_the_transport_writes_later_and_in_o
         pair.server.sink.add(b"small again")
         await until(lambda: got[-1] == b"small again")
         assert outbox._own_descriptor == outbox._descriptor >= 0
+
+
+@each_loop
+async def test_a_large_frame_goes_out_in_two_pieces_after_what_is_held_together() -> None:
+    near, far = socket.socketpair()
+    far.settimeout(10)
+    transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=near)
+    outbox = outbox_on(transport)
+    for number in range(4):
+        outbox.write(b"%d" % number)
+    outbox.write_large(b"header", b"payload")
+    assert outbox._own_descriptor >= 0
+    assert far.recv(100) == b"0123headerpayload"
+    assert outbox.progress() == 17
+    transport.abort()
+    far.close()
+
+
+@each_loop
+@pytest.mark.parametrize("taken", [0, 3, 6, 10])
+async def test_the_rest_of_a_large_frame_is_the_transports(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Plain(Recorded):
+        def get_extra_info(self, name: str, default: Any = None) -> Any:
+            return near
+
+    def take_some(_: int, pieces: tuple[bytes, bytes]) -> int:
+        if not taken:
+            raise BlockingIOError
+        return taken
+
+    near, far = socket.socketpair()
+    with near, far:
+        outbox = outbox_on(transport := Plain())
+        outbox._descriptor = near.fileno()
+        monkeypatch.setattr("os.writev", take_some)
+        outbox.write_large(b"header", b"payload")
+        assert b"".join(transport.written) == b"headerpayload"[taken:]
+        assert outbox._own_descriptor == -1
+
+
+@each_loop
+async def test_a_transport_that_has_to_be_asked_gets_a_large_frame_in_one_piece() -> None:
+    transport = Recorded()
+    outbox_on(transport).write_large(b"header", b"payload")
+    assert transport.written == [b"headerpayload"]
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@each_loop
+async def test_large_messages_of_all_kinds_keep_their_order(secure: bool, server_tls: Any, client_tls: Any) -> None:
+    options = {"server": {"ssl": server_tls}, "client": {"ssl": client_tls}} if secure else {}
+    async with connected(**options, max_message_size=None) as pair:
+        for end, other in ((pair.server, pair.client), (pair.client, pair.server)):
+            messages: list[Any] = [
+                kind(size) if kind is not str else "x" * size
+                for size in (WRITTEN_IN_PLACE - 1, WRITTEN_IN_PLACE, 65535, 65536, 200_000)
+                for kind in (bytes, bytearray, str)
+            ]
+            for message in messages:
+                end.sink.add(b"small")
+                end.sink.add(message)
+            for message in messages:
+                assert await other.recv() == b"small"
+                assert await other.recv() == message
+
+
+@each_loop
+async def test_a_large_message_to_a_closed_connection_is_refused() -> None:
+    async with connected() as pair:
+        await pair.client.sink.close()
+        with pytest.raises(ConnectionClosed):
+            await pair.server.send(bytes(WRITTEN_IN_PLACE))
 
 
 @each_loop

@@ -143,6 +143,18 @@ class TestEncodeFrame:
                 kernels.framing.encode_frame(1, text, masked)
         check_encoded(kernels, "after", b"after", opcode=1)
 
+    def test_a_header_alone_is_that_of_the_frame(self, kernels: Kernels) -> None:
+        for opcode in (1, 2, 15):
+            for size in (0, 1, 125, 126, 127, 255, 256, 65535, 65536, 100_000):
+                frame = kernels.framing.encode_frame(opcode, bytes(size), False)
+                assert kernels.framing.encode_header(opcode, size) == frame[: len(frame) - size]
+        assert kernels.framing.encode_header(2, 2**63 - 1) == bytes.fromhex("827f7fffffffffffffff")
+
+    @pytest.mark.parametrize(("opcode", "size"), [(-1, 0), (16, 0), (2**70, 0), (2, -1), (2, 2**63), (2, 2**70)])
+    def test_a_header_that_cannot_be_is_refused(self, kernels: Kernels, opcode: int, size: int) -> None:
+        with pytest.raises(ValueError, match="no frame has"):
+            kernels.framing.encode_header(opcode, size)
+
     @pytest.mark.parametrize("opcode", [-1, 16, 17, 128, 255, 256, -(2**31), 2**31])
     def test_an_opcode_that_does_not_fit_is_refused(self, kernels: Kernels, opcode: int) -> None:
         with pytest.raises(ValueError, match=str(opcode)):

@@ -69,6 +69,7 @@ EXAMPLES: dict[str, tuple[Callable[[Kernels], Any], Callable[[Kernels], dict[str
         lambda k: k.framing.encode_frame,
         lambda k: {"opcode": 1, "payload": "é", "masked": False, "fin": True, "rsv": 0x40},
     ),
+    "framing.encode_header": (lambda k: k.framing.encode_header, lambda k: {"opcode": 2, "size": 70000}),
     "framing.ReadBuffer": (lambda k: k.framing.ReadBuffer, lambda k: {"size": 64}),
     "framing.FrameReader": (
         lambda k: k.framing.FrameReader,

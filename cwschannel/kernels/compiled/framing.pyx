@@ -48,7 +48,7 @@ cdef extern from "encode.h" nogil:
     Py_ssize_t cws_utf8_size(int level, int width, const void *text, size_t)
     void cws_utf8_write(int level, uint8_t *, size_t, int width, const void *text, size_t)
 
-__all__ = ["FrameReader", "ReadBuffer", "encode_frame"]
+__all__ = ["FrameReader", "ReadBuffer", "encode_frame", "encode_header"]
 
 cdef enum:
     CONTINUATION = 0x0
@@ -479,6 +479,26 @@ def encode_frame(opcode: int, payload: str | BytesLike, masked: bool, fin: bool 
         return _frame(start, masked, <uint8_t *>view.buf, view.len)
     finally:
         PyBuffer_Release(&view)
+
+
+def encode_header(opcode: int, size: int) -> bytes:
+    """Return what stands before a payload of ``size`` bytes in a frame that is a whole message, and not masked.
+
+    Args:
+        opcode: 0 to 15; whether it fits the connection is for the caller to know.
+        size: at most 2**63 - 1, as the most significant bit must be 0 (RFC 6455 section 5.2).
+    """
+    cdef uint8_t[LONGEST_HEADER] header
+    cdef Py_ssize_t op = -1
+    cdef Py_ssize_t length = -1
+    try:
+        op = opcode
+        length = size
+    except OverflowError:
+        pass
+    if op < 0 or op > 15 or length < 0:
+        raise ValueError(f"no frame has opcode {opcode} and {size} bytes of payload")
+    return PyBytes_FromStringAndSize(<char *>header, cws_write_header(header, <uint8_t>(FIN | op), False, length, 0))
 
 
 cdef bytes _frame(uint8_t start, bint masked, const uint8_t *payload, Py_ssize_t size):

@@ -14,7 +14,7 @@ from ..rules import breach, check_number
 from .masking import contiguous_bytes, mask, mask_key
 from .utf8 import Utf8Validator
 
-__all__ = ["FrameReader", "ReadBuffer", "encode_frame"]
+__all__ = ["FrameReader", "ReadBuffer", "encode_frame", "encode_header"]
 
 _READ_BUFFER_SIZE = 262144
 # More than a process can address, so that what no machine has memory for is refused without asking for it.
@@ -304,16 +304,29 @@ def encode_frame(opcode: int, payload: str | BytesLike, masked: bool, fin: bool 
     if not 0 <= opcode <= 15 or rsv & ~0x70:
         raise ValueError(f"no frame has opcode {opcode} and RSV bits {rsv:#x}")
     body = payload.encode() if isinstance(payload, str) else contiguous_bytes(payload)
-    size = len(body)
-    start = (0x80 if fin else 0) | rsv | opcode
-    bit = 0x80 if masked else 0
-    if size < 126:
-        header = bytes((start, bit | size))
-    elif size < 65536:
-        header = struct.pack("!BBH", start, bit | 126, size)
-    else:
-        header = struct.pack("!BBQ", start, bit | 127, size)
+    header = _header((0x80 if fin else 0) | rsv | opcode, 0x80 if masked else 0, len(body))
     if masked:
         key = mask_key()
         return header + key + mask(body, key)
     return header + body
+
+
+def encode_header(opcode: int, size: int) -> bytes:
+    """Return what stands before a payload of ``size`` bytes in a frame that is a whole message, and not masked.
+
+    Args:
+        opcode: 0 to 15; whether it fits the connection is for the caller to know.
+        size: at most 2**63 - 1, as the most significant bit must be 0 (RFC 6455 section 5.2).
+    """
+    opcode, size = index(opcode), index(size)
+    if not 0 <= opcode <= 15 or not 0 <= size < 2**63:
+        raise ValueError(f"no frame has opcode {opcode} and {size} bytes of payload")
+    return _header(0x80 | opcode, 0, size)
+
+
+def _header(start: int, bit: int, size: int) -> bytes:
+    if size < 126:
+        return bytes((start, bit | size))
+    if size < 65536:
+        return struct.pack("!BBH", start, bit | 126, size)
+    return struct.pack("!BBQ", start, bit | 127, size)
