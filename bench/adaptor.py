@@ -8,6 +8,7 @@ Without compression and keepalive, with limits that let the largest message thro
 from __future__ import annotations
 
 import asyncio
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Awaitable, Callable
 from importlib import import_module
@@ -101,7 +102,6 @@ class ByCallback(Asynchronous):
     """Those that call a function for each message: a client calls ``received``, a server what ``accept`` returned."""
 
     add: Callable[[Any], object]  # sends a message; set by open()
-    _missing = 0
 
     async def run(self, trips: int) -> None:
         self._message = self.work.message()
@@ -113,20 +113,28 @@ class ByCallback(Asynchronous):
         self.judge()
 
     def _send(self) -> None:
-        self._missing = self.work.give
         add, message = self.add, self._message
         for _ in self._burst:
             add(message)
 
-    def received(self, message: object) -> None:
-        self._missing -= 1
-        if not self._missing:
-            self._trips -= 1
-            if self._trips:
-                self._send()
-            else:
-                self.last = message
-                self._done.set_result(None)
+    @functools.cached_property
+    def received(self) -> Receive:
+        """What is to be called with each message. A closure: what it costs is added to what each candidate costs."""
+        missing = give = self.work.give
+
+        def received(message: object) -> None:
+            nonlocal missing
+            missing -= 1
+            if not missing:
+                missing = give
+                self._trips -= 1
+                if self._trips:
+                    self._send()
+                else:
+                    self.last = message
+                    self._done.set_result(None)
+
+        return received
 
     def accept(self, add: Callable[[Any], object]) -> Receive:
         """Return what is to be called with each message of a new connection, on which ``add`` sends."""

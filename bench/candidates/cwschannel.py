@@ -145,8 +145,9 @@ class Bare(Ours, ByCallback, asyncio.BufferedProtocol):
         if data:
             self._transport.write(data)
         messages, connection.messages = connection.messages, []
+        received = self.received
         for message in messages:
-            self.received(message)
+            received(message)
 
     async def close(self) -> None:
         self._transport.set_protocol(self._channel._io)

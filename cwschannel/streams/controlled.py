@@ -132,6 +132,8 @@ class ControlledStream(Stream[T]):
         self._discarding = True
         self.listener = None
         self.queue.clear()
+        if self._subscription is not None:
+            self._subscription.halt()
         if not self._finished:
             # Whoever calls this is in the middle of something: a done callback must not run within it.
             self._finished = True
@@ -236,6 +238,7 @@ class _Subscription(StreamSubscription, Generic[T]):
         "_cancel_on_error",
         "_cancelled",
         "_delivering",
+        "_halted",
         "_on_data",
         "_on_done",
         "_on_error",
@@ -259,9 +262,11 @@ class _Subscription(StreamSubscription, Generic[T]):
         self._pauses = 0
         self._cancelled = False
         self._delivering = False
+        self._halted = False  # by a pause, or for good: what has to be asked between one item and the next
 
     def pause(self) -> None:
         self._pauses += 1
+        self._halted = True
         if self._pauses == 1 and not self._cancelled:
             self._stream._on_demand(False)
 
@@ -270,17 +275,22 @@ class _Subscription(StreamSubscription, Generic[T]):
             return
         self._pauses -= 1
         if self._pauses == 0 and not self._cancelled:
+            self._halted = self._stream._discarding
             self._stream._loop.call_soon(self.pump)
 
     def cancel(self) -> None:
         if self._cancelled:
             return
-        self._cancelled = True
+        self._cancelled = self._halted = True
         self._stream._discarding = True
         self._stream.listener = None
         self._stream.queue.clear()
         self._stream._on_demand(True)
         self._stream._on_cancel()
+
+    def halt(self) -> None:
+        """Call back for no more items, even for those that are being delivered."""
+        self._halted = True
 
     def deliver(self, items: Sequence[T]) -> None:
         """Call back for each item, until one of the callbacks pauses or cancels."""
@@ -300,7 +310,7 @@ class _Subscription(StreamSubscription, Generic[T]):
                     on_data(item)
                 except Exception as error:
                     self._report(error)
-                if self._pauses or self._stream._discarding:
+                if self._halted:
                     break
         finally:
             self._delivering = False
