@@ -118,6 +118,7 @@ class Server:
     def __init__(self, handler: Handler, options: ServeOptions, limits: BufferLimits, listening: dict[str, Any]) -> None:
         self.channels: set[IOWebSocketChannel] = set()
         self._handler = handler
+        self._handler_is_async = inspect.iscoroutinefunction(handler)
         self._options = options
         self._limits = limits
         self._listening = listening
@@ -253,28 +254,41 @@ class Server:
         """Begin to handle a channel that is open now."""
         self.channels.add(channel)
         channel._io.closed.when_done(lambda: self.channels.discard(channel))
-        task = asyncio.get_running_loop().create_task(self._handle(channel))
+        if self._handler_is_async:
+            self._call_handler(channel)
+        else:  # it is not in the middle of reading that a callback of the application runs, nor in a task: that is 4 us less
+            asyncio.get_running_loop().call_soon(self._call_handler, channel)
+
+    def _call_handler(self, channel: IOWebSocketChannel) -> None:
+        try:
+            result = self._handler(channel)
+        except Exception as error:
+            self._handler_failed(channel, error)
+            return
+        if result is None:
+            return  # callbacks are set up, and the channel is theirs
+        task = asyncio.get_running_loop().create_task(self._handle(channel, result))
         self._handlers.add(task)
         task.add_done_callback(self._handlers.discard)
 
-    async def _handle(self, channel: IOWebSocketChannel) -> None:
-        code = NORMAL_CLOSURE
+    async def _handle(self, channel: IOWebSocketChannel, running: Awaitable[object]) -> None:
         try:
-            result = self._handler(channel)
-            if result is None:
-                return  # callbacks are set up, and the channel is theirs
-            await result
+            await running
         except asyncio.CancelledError:
             channel._io.close(GOING_AWAY, "")
             raise
         except Exception as error:
-            # No details on the wire: they are not the client's business.
-            code = INTERNAL_SERVER_ERROR
-            if isinstance(error, ConnectionClosed) and channel.close_code is not None:
-                logger.info("%r ended in the middle of its handler: %s", channel, error)
-            else:
-                logger.exception("the handler of %r failed", channel)
-        channel._io.close(code, "")
+            self._handler_failed(channel, error)
+        else:
+            channel._io.close(NORMAL_CLOSURE, "")
+
+    def _handler_failed(self, channel: IOWebSocketChannel, error: Exception) -> None:
+        if isinstance(error, ConnectionClosed) and channel.close_code is not None:
+            logger.info("%r ended in the middle of its handler: %s", channel, error)
+        else:
+            logger.exception("the handler of %r failed", channel)
+        # No details on the wire: they are not the client's business.
+        channel._io.close(INTERNAL_SERVER_ERROR, "")
 
 
 class _ServerProtocol(asyncio.BufferedProtocol):
