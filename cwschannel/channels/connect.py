@@ -104,7 +104,7 @@ def _start(options: ConnectOptions, limits: BufferLimits, sock: socket.socket | 
 
 
 def _begin(loop: asyncio.AbstractEventLoop, opening: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Make a task of it that has begun when this returns, where Python can: a pass of the loop less, 2 to 3 % of opening."""
+    """Make a task of it that has begun when this returns, where Python can: a pass of the loop less, 2 % of opening."""
     if sys.version_info >= (3, 12) and loop.get_task_factory() is None:
         return asyncio.Task(opening, loop=loop, eager_start=True)
     return loop.create_task(opening)

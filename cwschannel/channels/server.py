@@ -256,7 +256,7 @@ class Server:
         channel._io.closed.when_done(lambda: self.channels.discard(channel))
         if self._handler_is_async:
             self._call_handler(channel)
-        else:  # it is not in the middle of reading that a callback of the application runs, nor in a task: that is 4 us less
+        else:  # not here, in the middle of reading; nor in a task, which a plain function does not need: that is 4 us less
             asyncio.get_running_loop().call_soon(self._call_handler, channel)
 
     def _call_handler(self, channel: IOWebSocketChannel) -> None:
