@@ -31,11 +31,13 @@ class Headers(Mapping[str, str]):
         return list(self._values().get(name.lower(), ()))
 
     def _values(self) -> dict[str, list[str]]:
-        if self._index is None:
-            self._index = {}
+        index = self._index
+        if index is None:
+            index = {}
             for name, value in self._pairs:
-                self._index.setdefault(name.lower(), []).append(value)
-        return self._index
+                index.setdefault(name.lower(), []).append(value)
+            self._index = index  # whole: another thread may look at it
+        return index
 
     def tokens(self, name: str) -> list[str]:
         """Return the elements of a header that is a comma-separated list, over all the lines it stands on."""

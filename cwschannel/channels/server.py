@@ -38,6 +38,7 @@ __all__ = ["Handler", "ProcessRequest", "Server", "serve"]
 logger = logging.getLogger("cwschannel")
 
 Handler = Callable[[IOWebSocketChannel], Awaitable[object] | None]
+_AsyncHandler = Callable[[IOWebSocketChannel], Awaitable[object]]
 ProcessRequest = Callable[[Request], Response | Awaitable[Response | None] | None]
 
 
@@ -255,7 +256,7 @@ class Server:
         self.channels.add(channel)
         channel._io.closed.when_done(lambda: self.channels.discard(channel))
         if self._handler_is_async:
-            self._call_handler(channel)
+            self._start_handler(channel, cast("_AsyncHandler", self._handler))
         else:  # not here, in the middle of reading; nor in a task, which a plain function does not need: that is 4 us less
             asyncio.get_running_loop().call_soon(self._call_handler, channel)
 
@@ -265,15 +266,17 @@ class Server:
         except Exception as error:
             self._handler_failed(channel, error)
             return
-        if result is None:
-            return  # callbacks are set up, and the channel is theirs
-        task = asyncio.get_running_loop().create_task(self._handle(channel, result))
+        if result is not None:  # else callbacks are set up, and the channel is theirs
+            self._start_handler(channel, lambda _: result)
+
+    def _start_handler(self, channel: IOWebSocketChannel, handler: _AsyncHandler) -> None:
+        task = asyncio.get_running_loop().create_task(self._handle(channel, handler))
         self._handlers.add(task)
         task.add_done_callback(self._handlers.discard)
 
-    async def _handle(self, channel: IOWebSocketChannel, running: Awaitable[object]) -> None:
+    async def _handle(self, channel: IOWebSocketChannel, handler: _AsyncHandler) -> None:
         try:
-            await running
+            await handler(channel)
         except asyncio.CancelledError:
             channel._io.close(GOING_AWAY, "")
             raise
