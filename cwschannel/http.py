@@ -19,16 +19,25 @@ class Headers(Mapping[str, str]):
     ``get_all`` keeps them apart.
     """
 
-    __slots__ = ("_pairs",)
+    __slots__ = ("_index", "_pairs")
 
     def __init__(self, headers: HeadersLike = ()) -> None:
         pairs = headers.items() if isinstance(headers, Mapping) else headers
         self._pairs: list[tuple[str, str]] = [(name, value) for name, value in pairs]
+        self._index: dict[str, list[str]] | None = None  # made when the first one is looked up
 
     def get_all(self, name: str) -> list[str]:
         """Return the values of every header of that name, in order."""
-        name = name.lower()
-        return [value for key, value in self._pairs if key.lower() == name]
+        return list(self._values().get(name.lower(), ()))
+
+    def _values(self) -> dict[str, list[str]]:
+        index = self._index
+        if index is None:
+            index = {}
+            for name, value in self._pairs:
+                index.setdefault(name.lower(), []).append(value)
+            self._index = index  # whole: another thread may look at it
+        return index
 
     def tokens(self, name: str) -> list[str]:
         """Return the elements of a header that is a comma-separated list, over all the lines it stands on."""
@@ -45,13 +54,13 @@ class Headers(Mapping[str, str]):
         return ", ".join(values)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and bool(self.get_all(name))
+        return isinstance(name, str) and name.lower() in self._values()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys(name.lower() for name, _ in self._pairs))
+        return iter(self._values())
 
     def __len__(self) -> int:
-        return len({name.lower() for name, _ in self._pairs})
+        return len(self._values())
 
     def __repr__(self) -> str:
         return f"Headers({self._pairs!r})"

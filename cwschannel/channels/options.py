@@ -17,7 +17,8 @@ from .._version import __version__
 from ..exceptions import InvalidHandshake, OpeningTimeout, WebSocketChannelException
 from ..http import Headers, HeadersLike, Request, Response
 from ..protocol.connection import ConnectionOptions
-from ..protocol.opening import ClientOpening, ServerOpening, check_headers, check_protocols
+from ..protocol.heads import check_headers
+from ..protocol.opening import ClientOpening, ServerOpening, check_protocols
 from ..protocol.uri import WebSocketURI, parse_uri
 
 __all__ = ["USER_AGENT", "ConnectOptions", "ServeOptions", "connect_options", "serve_options"]

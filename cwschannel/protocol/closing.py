@@ -18,7 +18,13 @@ __all__ = ["TABLE", "Action", "Event", "State", "close_payload", "parse_close"]
 _LONGEST_REASON = 123  # a control frame has 125 bytes of payload, and the code takes two (sections 5.5, 5.5.1)
 
 
-class State(Enum):
+class _Key(Enum):
+    """A part of the table's keys. Enum's own hash is a function in Python, and called ten times for a connection."""
+
+    __hash__ = object.__hash__
+
+
+class State(_Key):
     """Where a connection is in its life."""
 
     OPEN = auto()
@@ -34,7 +40,7 @@ class State(Enum):
     """Nothing is left."""
 
 
-class Event(Enum):
+class Event(_Key):
     """What happens to a connection."""
 
     CLOSE = auto()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import h11
@@ -13,80 +12,27 @@ import h11
 from ..exceptions import HandshakeRejected, InvalidHandshake
 from ..http import Headers, HeadersLike, Request, Response
 from ..kernels import sign_key
+from .heads import (
+    TOKEN,
+    HeadBuffer,
+    check_headers,
+    check_request_line,
+    check_status_line,
+    encode_head,
+    read_plain_request,
+    read_plain_switch,
+    read_request,
+    read_response,
+    response_parser,
+)
 from .uri import WebSocketURI
 
 __all__ = ["ClientOpening", "ServerOpening"]
 
 VERSION: Final = "13"
 
-# A head that is larger is an attack or a mistake. nginx and node allow 8 to 32 KiB in all, most servers 100 headers.
-LONGEST_HEAD: Final = 16384
-MOST_HEADERS: Final = 128
 # What is kept of the body of a refusal, for whoever wants to know why.
 LONGEST_BODY: Final = 2**20
-
-_HEAD_END = re.compile(rb"\r\n\r\n")
-# Bare line feeds, folded lines and NULs are read differently by different programs, which lets requests be smuggled past a
-# proxy (RFC 9112 sections 2.2, 5.2, 11.2).
-_SMUGGLING = re.compile(rb"(?<!\r)\n|\r\n[ \t]|\r[^\n]|\x00")
-_METHOD = re.compile(rb"$|[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}( |$)")
-_VERSIONS: Final = (b"HTTP/1.0 ", b"HTTP/1.1 ")
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_HEADER_VALUE = re.compile(r"([!-~\x80-\xff]([\t !-~\x80-\xff]*[!-~\x80-\xff])?)?")  # Latin-1 (RFC 9110 section 5.5)
-_OWN_HEADERS: Final = frozenset(
-    {
-        "connection",
-        "content-length",
-        "sec-websocket-accept",
-        "sec-websocket-extensions",
-        "sec-websocket-key",
-        "sec-websocket-protocol",
-        "sec-websocket-version",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-
-
-class _Head:
-    """Collects a head, within the limits, and refuses what could be read in two ways.
-
-    Args:
-        check: raises an error for a first line that cannot be one, however little of it is there.
-    """
-
-    def __init__(self, check: Callable[[bytes], None]) -> None:
-        self._check = check
-        self._data = bytearray()
-
-    def take(self, data: bytes) -> tuple[bytes, bytes] | None:
-        """Add what was received. Returns the head and what came after it, once the head is whole."""
-        seen = max(0, len(self._data) - 3)
-        self._data += data
-        match = _HEAD_END.search(self._data, seen)
-        end = match.end() if match else len(self._data)
-        self._check(bytes(self._data[:64].partition(b"\r\n")[0]))
-        if end > LONGEST_HEAD:
-            raise InvalidHandshake(f"the head is longer than {LONGEST_HEAD} bytes", 431)
-        if bad := _SMUGGLING.search(self._data, seen, end):
-            what = {b"\n": "a bare line feed", b"\x00": "a NUL"}.get(bad.group(), "a folded line or bare carriage return")
-            raise InvalidHandshake(f"the head has {what} in it (RFC 9112 sections 2.2 and 5.2)")
-        if match is None:
-            return None
-        if self._data.count(b"\n", 0, end) - 2 > MOST_HEADERS:
-            raise InvalidHandshake(f"the head has more than {MOST_HEADERS} headers", 431)
-        return bytes(self._data[:end]), bytes(self._data[end:])
-
-
-def _check_request_line(line: bytes) -> None:
-    if not _METHOD.match(line):
-        tls = "; it looks like TLS: use wss:// only where the server has a certificate" if line[0] == 0x16 else ""
-        raise InvalidHandshake(f"the client does not speak HTTP{tls}")
-
-
-def _check_status_line(line: bytes) -> None:
-    if not line.startswith(_VERSIONS) and not any(version.startswith(line) for version in _VERSIONS):
-        raise InvalidHandshake(f"the peer does not speak HTTP/1.1: it sent {line[:40]!r}")
 
 
 class ClientOpening:
@@ -121,9 +67,12 @@ class ClientOpening:
         self._protocols = check_protocols(protocols)
         self._key = base64.b64encode(os.urandom(16)).decode()
         extra = check_headers(headers)
-        pairs = [("Host", uri.authority)] if "host" not in extra else []
-        pairs += [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Key", self._key)]
-        pairs += [("Sec-WebSocket-Version", VERSION)]
+        hosts = extra.get_all("host") or [uri.authority]
+        if len(hosts) > 1:
+            raise ValueError("the request cannot be sent: it has two Host headers (RFC 9112 section 3.2)")
+        # "A user agent that sends Host SHOULD send it as the first field" (RFC 9110 section 7.2)
+        pairs = [("Host", hosts[0]), ("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Key", self._key)]
+        pairs.append(("Sec-WebSocket-Version", VERSION))
         if self._protocols:
             pairs.append(("Sec-WebSocket-Protocol", ", ".join(self._protocols)))
         if origin is not None and "origin" not in extra:
@@ -133,21 +82,15 @@ class ClientOpening:
         if uri.credentials is not None and "authorization" not in extra:
             token = base64.b64encode(":".join(uri.credentials).encode()).decode()
             pairs.append(("Authorization", f"Basic {token}"))
-        self.request = Request("GET", uri.target, Headers(pairs + extra.pairs()))
+        pairs += [pair for pair in extra.pairs() if pair[0].lower() != "host"]
+        self.request = Request("GET", uri.target, Headers(pairs))
+        self.request_bytes = encode_head(f"GET {uri.target} HTTP/1.1", pairs)
         self.response: Response | None = None
         self.protocol: str | None = None
         self.trailing = b""
-        self._head: _Head | None = _Head(_check_status_line)  # while a head is awaited
+        self._head: HeadBuffer | None = HeadBuffer(check_status_line)  # while a head is awaited
         self._body = bytearray()
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
-        self.request_bytes = self._send_request()
-
-    def _send_request(self) -> bytes:
-        try:
-            event = h11.Request(method="GET", target=self.request.target, headers=_to_raw(self.request.headers))
-            return (self._http.send(event) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
-        except h11.LocalProtocolError as error:
-            raise ValueError(f"the request cannot be sent: {error}") from None
+        self._http: h11.Connection | None = None  # for what is not the ordinary answer
 
     def received(self, data: bytes) -> bool:
         """Take what came. Returns whether the connection is open now.
@@ -162,25 +105,26 @@ class ClientOpening:
                 if whole is None:
                     return False
                 head, data = whole
-                self._http.receive_data(head)
-                event = self._http.next_event()
-                if isinstance(event, h11.InformationalResponse) and event.status_code != 101:
-                    self._head = _Head(
-                        _check_status_line
-                    )  # "A client MUST be able to parse one or more 1xx responses" (RFC 9110 15.2)
+                response = read_plain_switch(head) or self._read(head)
+                # "A client MUST be able to parse one or more 1xx responses" (RFC 9110 section 15.2)
+                if response.status < 200 and response.status != 101:
+                    self._head = HeadBuffer(check_status_line)
                     continue
                 self._head = None
-                if isinstance(event, h11.InformationalResponse):
-                    self.response = _to_response(event)
-                    self._check(self.response, event.http_version)
+                self.response = response
+                if response.status == 101:
+                    self._check(response)
                     self.trailing = data
                     return True
-                assert isinstance(event, h11.Response)
-                self.response = _to_response(event)
             self._take_body(data)
         except h11.RemoteProtocolError as error:
             raise InvalidHandshake(f"the server's answer is not valid HTTP: {error}") from None
         return False
+
+    def _read(self, head: bytes) -> Response:
+        if self._http is None:
+            self._http = response_parser(self.request)
+        return read_response(self._http, head)
 
     def eof(self) -> None:
         """The server closed TCP before the connection was open. Raises the error that says so best."""
@@ -193,6 +137,7 @@ class ClientOpening:
             raise self._rejected()
 
     def _take_body(self, data: bytes) -> None:
+        assert self._http is not None
         if data:
             self._http.receive_data(data)
         while not isinstance(event := self._http.next_event(), type(h11.NEED_DATA)):
@@ -207,10 +152,8 @@ class ClientOpening:
         body = bytes(self._body[:LONGEST_BODY])
         return HandshakeRejected(Response(response.status, response.reason, response.headers, body))
 
-    def _check(self, response: Response, version: bytes) -> None:
+    def _check(self, response: Response) -> None:
         headers = response.headers
-        if version != b"1.1":
-            raise InvalidHandshake("the server's answer 101 is not one of HTTP/1.1 (RFC 6455 section 4.1)")
         # "If the response lacks an |Upgrade| header field or the |Upgrade| header field contains a value that is not an
         # ASCII case-insensitive match for the value "websocket", the client MUST _Fail the WebSocket Connection_." (4.1)
         if [value.lower() for value in headers.tokens("upgrade")] != ["websocket"]:
@@ -244,8 +187,7 @@ class ServerOpening:
     """
 
     def __init__(self) -> None:
-        self._head = _Head(_check_request_line)
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=LONGEST_HEAD)
+        self._head = HeadBuffer(check_request_line)
         self.request: Request | None = None
         self.trailing = b""
 
@@ -262,16 +204,11 @@ class ServerOpening:
         if whole is None:
             return None
         head, self.trailing = whole
-        try:
-            self._http.receive_data(head)
-            event = self._http.next_event()
-            if not isinstance(event, h11.Request):
-                raise InvalidHandshake("the client sent no request")
-            self.request = _to_request(event)
-            if not isinstance(self._http.next_event(), h11.EndOfMessage):
+        self.request = read_plain_request(head)
+        if self.request is None:
+            self.request, has_body = read_request(head)
+            if has_body:
                 raise InvalidHandshake("a request with a body opens no WebSocket")
-        except h11.RemoteProtocolError as error:
-            raise InvalidHandshake(f"the request is not valid HTTP: {error}", error.error_status_hint) from None
         return self.request
 
     def accept(
@@ -301,9 +238,10 @@ class ServerOpening:
         pairs = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", sign_key(key))]
         if protocol is not None:
             pairs.append(("Sec-WebSocket-Protocol", protocol))
-        response = Response(101, "Switching Protocols", Headers(pairs + check_headers(headers).pairs()))
-        event = h11.InformationalResponse(status_code=101, reason=b"Switching Protocols", headers=_to_raw(response.headers))
-        return self._http.send(event) or b"", response, protocol
+        if headers:
+            pairs += check_headers(headers).pairs()
+        response = Response(101, "Switching Protocols", Headers(pairs))
+        return encode_head("HTTP/1.1 101 Switching Protocols", pairs), response, protocol
 
     def reject(self, response: Response) -> bytes:
         """Return the bytes of an answer after which the connection is to be closed.
@@ -311,14 +249,11 @@ class ServerOpening:
         Raises:
             ValueError: a header or the reason cannot be sent.
         """
-        for name, value in [*response.headers.pairs(), ("Reason", response.reason)]:
-            _check_header(name, value)
         pairs = [pair for pair in response.headers.pairs() if pair[0].lower() != "connection"]
         connection = "Upgrade, close" if "upgrade" in response.headers else "close"
-        head = f"HTTP/1.1 {response.status} {response.reason}\r\n"
-        head += "".join(f"{name}: {value}\r\n" for name, value in [*pairs, ("Connection", connection)])
+        head = encode_head(f"HTTP/1.1 {response.status} {response.reason}", [*pairs, ("Connection", connection)])
         without_body = self.request is not None and self.request.method == "HEAD"
-        return head.encode("latin-1") + b"\r\n" + (b"" if without_body else response.body)
+        return head if without_body else head + response.body
 
     def _check(self) -> str:
         """Check the request against section 4.2.1. Returns its key."""
@@ -368,7 +303,7 @@ class ServerOpening:
         assert self.request is not None
         offered = self.request.headers.tokens("sec-websocket-protocol")
         for protocol in offered:
-            if not _TOKEN.fullmatch(protocol):
+            if not TOKEN.fullmatch(protocol):
                 raise InvalidHandshake(f"the subprotocol {protocol!r} is not a token (RFC 6455 section 4.1)")
         return next((protocol for protocol in protocols if protocol in offered), None)
 
@@ -378,48 +313,12 @@ def check_protocols(protocols: Sequence[str]) -> tuple[str, ...]:
     if isinstance(protocols, str):
         raise TypeError(f"protocols is a sequence of names, such as [{protocols!r}], not one str")
     for protocol in protocols:
-        if not _TOKEN.fullmatch(protocol):
+        if not TOKEN.fullmatch(protocol):
             raise ValueError(f"the subprotocol {protocol!r} is not a token: letters, digits and !#$%&'*+-.^_`|~")
     if len(set(protocols)) != len(protocols):
         raise ValueError("a subprotocol stands in protocols twice")
     return tuple(protocols)
 
 
-def check_headers(headers: HeadersLike) -> Headers:
-    """Return extra headers, once they are known to leave the handshake's own ones alone."""
-    checked = Headers(headers)
-    for name, value in checked.pairs():
-        if name.lower() in _OWN_HEADERS:
-            raise ValueError(f"the header {name} belongs to the opening handshake and cannot be set")
-        _check_header(name, value)
-    return checked
-
-
-def _check_header(name: str, value: str) -> None:
-    if not _TOKEN.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-        raise ValueError(f"{name!r}: {value!r} is not a header that can be sent (RFC 9110 section 5)")
-
-
 def _has_token(headers: Headers, name: str, token: str) -> bool:
     return any(value.lower() == token for value in headers.tokens(name))
-
-
-def _to_headers(raw: h11._headers.Headers) -> Headers:
-    return Headers([(name.decode("ascii"), value.decode("latin-1")) for name, value in raw.raw_items()])
-
-
-def _to_raw(headers: Headers) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.pairs()]
-
-
-def _to_request(event: h11.Request) -> Request:
-    return Request(
-        event.method.decode("ascii"),
-        event.target.decode("latin-1"),
-        _to_headers(event.headers),
-        event.http_version.decode("ascii"),
-    )
-
-
-def _to_response(event: h11.InformationalResponse | h11.Response) -> Response:
-    return Response(event.status_code, event.reason.decode("latin-1"), _to_headers(event.headers))

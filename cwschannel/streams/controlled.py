@@ -36,6 +36,13 @@ def _do_nothing() -> None:
     pass
 
 
+def _is_coroutine_function(callback: Callable[..., object]) -> bool:
+    if inspect.iscoroutinefunction(callback):
+        return True
+    # Objects with an `async def __call__` are meant. inspect takes 0.6 us for each of these questions.
+    return not inspect.isroutine(callback) and inspect.iscoroutinefunction(getattr(callback, "__call__", None))  # noqa: B004
+
+
 class ControlledStream(Stream[T]):
     """Hands on what it is given: to the callbacks of ``listen``, or to whoever awaits.
 
@@ -168,7 +175,7 @@ class ControlledStream(Stream[T]):
         if self._waiter is not None and self._waiter.waiting:
             raise ChannelStateError("a task is reading the stream already, and it has one reader")
         for callback in (on_data, on_error, on_done):
-            if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(callback, "__call__", None)):  # noqa: B004
+            if callback is not None and _is_coroutine_function(callback):
                 name = getattr(callback, "__qualname__", callback)
                 raise TypeError(
                     f"{name} is a coroutine function, and listen() calls plain functions; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +12,9 @@ from cwschannel import ConnectionClosed, HandshakeRejected
 
 from .running import each_loop, echo, open_sockets, serving, until, within
 from .wire import REQUEST, TEXT, frame, raw_client
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 # Handlers.
 
@@ -53,6 +57,37 @@ async def test_a_plain_function_that_raises_closes_with_1011(logs) -> None:
         await channel.sink.done
         assert channel.close_code == 1011
         assert [record.exc_info[0] for record in logs] == [LookupError]
+
+
+@each_loop
+async def test_a_plain_function_needs_no_task_and_leaves_its_channel_open() -> None:
+    tasks: list[object] = []
+
+    def handler(channel: cwschannel.IOWebSocketChannel) -> None:
+        tasks.append(asyncio.current_task())
+        channel.stream.listen(channel.sink.add)
+
+    async with serving(handler) as (server, uri), cwschannel.connect(uri) as channel:
+        channel.sink.add("hello")
+        assert await channel.recv() == "hello"
+        assert tasks == [None]
+        assert len(server.channels) == 1
+
+
+@each_loop
+async def test_a_plain_function_may_return_something_to_await() -> None:
+    async def handle(channel: cwschannel.IOWebSocketChannel) -> None:
+        assert asyncio.current_task() is not None
+        channel.sink.add("all")
+
+    def handler(channel: cwschannel.IOWebSocketChannel) -> Coroutine[Any, Any, None]:
+        return handle(channel)
+
+    async with serving(handler) as (_, uri):
+        channel = cwschannel.connect(uri)
+        assert [message async for message in channel.stream] == ["all"]
+        assert channel.close_code == 1000
+        await channel.sink.done
 
 
 @each_loop

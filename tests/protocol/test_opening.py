@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cwschannel.exceptions import HandshakeRejected, InvalidHandshake, OpeningFailed, WebSocketChannelException
-from cwschannel.protocol.opening import (
-    LONGEST_HEAD,
-    MOST_HEADERS,
-    ServerOpening,
-    check_headers,
-    check_protocols,
-)
+from cwschannel.protocol.heads import LONGEST_HEAD, MOST_HEADERS, check_headers
+from cwschannel.protocol.opening import ServerOpening, check_protocols
 
 from .heads import ACCEPT, CHROME, FIREFOX, KEY, SAFARI, answer, client, opened, request
 from .wire import accept_value, pieces
