@@ -135,6 +135,21 @@ def test_the_hand_made_upgrade_refuses_what_is_no_websocket() -> None:
         assert client.recv(4096).startswith(b"HTTP/1.1 400 Bad Request\r\n")
 
 
+def test_the_blocking_hand_made_upgrade_answers_documents() -> None:
+    with serving("sync_hand_made_upgrade.py", "0") as (uri, server):
+        with websockets.sync.client.connect(uri, proxy=None) as client:
+            client.send('{"a": 1}')
+            assert client.recv(LIMIT) == '{"seen":{"a":1}}'
+            client.send("not JSON")
+            assert client.recv(LIMIT) == '{"mistake":"Expecting value: line 1 column 1 (char 0)"}'
+            client.send("2")
+            assert client.recv(LIMIT) == '{"seen":2}'
+        assert server.line() == "closed with 1000"
+        with socket.create_connection(("localhost", urlsplit(uri).port), LIMIT) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+
+
 def test_a_client_under_trio(server: str) -> None:
     pytest.importorskip("trio")
     pytest.importorskip("anyio")

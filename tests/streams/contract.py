@@ -517,6 +517,16 @@ async def blocking_both() -> AsyncIterator[Channels]:
 
 
 @contextlib.asynccontextmanager
+async def blocking_wrapping() -> AsyncIterator[Channels]:
+    ends: Any = [
+        SocketWebSocketChannel(sock, server_side=i > 0, background=True) for i, sock in enumerate(socket.socketpair())
+    ]
+    yield ends[0], ends[1]
+    for end in ends:
+        end.abort()
+
+
+@contextlib.asynccontextmanager
 async def swapped(make: Callable[[], contextlib.AbstractAsyncContextManager[Channels]]) -> AsyncIterator[Channels]:
     async with make() as (near, far):
         yield far, near
@@ -567,5 +577,6 @@ KINDS = [
     _kind(blocking_server, "blocking-server", **WEBSOCKET, blocks=True),
     _kind(swapped, "blocking-server-far", blocking_server, **WEBSOCKET, blocks=True, answers=False),
     _kind(blocking_both, "blocking-background", **WEBSOCKET, blocks=True),
+    _kind(blocking_wrapping, "blocking-wrapping", **WEBSOCKET, blocks=True),
     _kind(blocking_json, "blocking-json", **DOCUMENTS, forwards_errors=False, blocks=True),
 ]
