@@ -61,6 +61,27 @@ class Listen(Ours, ByCallback):
         broadcast(self._server.channels, message)
 
 
+class OnAiofastnet(Listen):
+    """The same with the transports of aiofastnet in place of the loop's own, as picows has them."""
+
+    requires = "aiofastnet"
+    packages = ("cwschannel", "aiofastnet")
+    fans = False
+
+    async def open(self, uri: str) -> None:
+        self._patch()
+        await super().open(uri)
+
+    async def serve(self) -> int:
+        self._patch()
+        return await super().serve()
+
+    def _patch(self) -> None:
+        import aiofastnet
+
+        aiofastnet.patch_loop(asyncio.get_running_loop())
+
+
 class For(Ours, ByAwait):
     """``async for message in channel.stream``; clients send with ``sink.add``, servers with ``await channel.send``."""
 
@@ -212,6 +233,7 @@ def broadcast(channels: Any, message: Any) -> None:
 
 CANDIDATES = {
     "cwschannel listen": Listen,
+    "cwschannel listen, aiofastnet": OnAiofastnet,
     "cwschannel for": For,
     "cwschannel recv": Recv,
     "cwschannel bare": Bare,
