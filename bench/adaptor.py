@@ -102,6 +102,7 @@ class ByCallback(Asynchronous):
     """Those that call a function for each message: a client calls ``received``, a server what ``accept`` returned."""
 
     add: Callable[[Any], object]  # sends a message; set by open()
+    _trips = 0
 
     async def run(self, trips: int) -> None:
         self._message = self.work.message()
@@ -128,9 +129,9 @@ class ByCallback(Asynchronous):
             if not missing:
                 missing = give
                 self._trips -= 1
-                if self._trips:
+                if self._trips > 0:
                     self._send()
-                else:
+                elif not self._trips:  # a close frame that comes without a run is nobody's
                     self.last = message
                     self._done.set_result(None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ class Child:
         self._certificates = certificates
         self._client: Any = None
         self._servers: dict[bool, tuple[Any, int]] = {}
+        self._held: list[Any] = []
 
     def introduce(self) -> Answer:
         """Load the library, and say what takes part."""
@@ -115,6 +117,14 @@ class BlockingChild(Child):
                 client.open(uri)
                 client.close()
         return timed.answer
+
+    def do_hold(self, uri: str, count: int, work: Answer) -> Answer:
+        """Open so many connections, or as many more as are missing, and leave them alone."""
+        while len(self._held) < count:
+            self._held.append(self.make_client(work, False))
+            self._held[-1].open(uri)
+        gc.collect()
+        return {"resident": lines.resident(), "threads": threading.active_count()}
 
     def do_close(self) -> None:
         client, self._client = self._client, None

@@ -1,4 +1,4 @@
-"""Resident memory: of idle connections, and after a large message, with the allocator as it comes."""
+"""Resident memory: of idle connections, and after a large message, with the allocator as it comes; and threads."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ def measure(field: Field, row: Row) -> None:
     child = field.spawn(row.entrant, {})
     try:
         child.read()
+        if row.case.side == "client":
+            row.value = held(child, f"ws://127.0.0.1:{field.ports['port']}{row.case.work.path}", row.case)
+            return
         port = child.ask("serve", secure=False, work=asdict(row.case.work))["port"]
         row.value = (grown if row.case.what == "idle" else kept)(field.peer, child, port, row.case)
         field.peer.ask("close", id="memory")
@@ -46,3 +49,11 @@ def kept(peer: Process, child: Process, port: int, case: Case) -> float:
     before = child.ask("resident")["resident"]
     peer.ask("run", id="memory", pid=child.pid, count=1)
     return float(child.ask("resident")["resident"] - before)
+
+
+def held(child: Process, uri: str, case: Case) -> float:
+    """Return the bytes, or the threads, that each idle connection adds to a process that opens many."""
+    what = "threads" if case.what == "threads" else "resident"
+    before = child.ask("hold", uri=uri, count=FIRST, work=asdict(case.work))[what]
+    after = child.ask("hold", uri=uri, count=FIRST + case.count, work=asdict(case.work))[what]
+    return float((after - before) / case.count)

@@ -14,7 +14,7 @@ TITLES = {
     "pipelined": "Pipelined",
     "fanout": "Fan-out",
     "opening": "Connect, handshake, close",
-    "memory": "Resident memory of a server",
+    "memory": "Resident memory",
     "kernels": "Kernels",
 }
 KIB, MIB = 2**10, 2**20
@@ -23,6 +23,7 @@ FEW_SIZES = (32, KIB, 64 * KIB)
 BURSTS = {32: 500, KIB: 500, 64 * KIB: 64, MIB: 8}  # messages in a burst: no more than a few MiB, which any buffer may hold
 FAN_SIZE = 256
 CROWDS = (1_000, 10_000)
+THREADED = 200  # idle connections of clients that block, some of which have two threads each
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,10 @@ class Case:
 
     @property
     def column(self) -> str:
+        if self.what in ("given back", "threads"):
+            return "16 MiB kept" if self.what == "given back" else "threads"
         if self.group in ("fanout", "memory"):
-            return f"{self.count:,} connections" if self.what != "given back" else "16 MiB kept"
+            return f"{self.count:,} connections"
         return amount(self.size) if self.group != "opening" else "a connection"
 
 
@@ -118,6 +121,7 @@ def plan(groups: tuple[str, ...], quick: bool) -> list[Case]:
     if "memory" in groups:
         cases += [Case("memory", "idle", "server", 32, count=count) for count in CROWDS[: 1 if quick else 2]]
         cases.append(Case("memory", "given back", "server", SIZES[-1]))
+        cases += [Case("memory", what, "client", 32, count=THREADED) for what in ("idle", "threads")]
     return cases
 
 
@@ -127,6 +131,8 @@ def joins(kind: type[Adaptor], case: Case) -> bool:
         return False
     if case.group == "fanout":
         return kind.fans
+    if case.group == "memory" and case.side == "client":  # what a server has of them is what it is asked for elsewhere
+        return kind.loops == ("blocking",)
     if kind.pure:  # pure Python masks 60 times slower than C, and in large messages masking is all there is
         return case.group == "roundtrip" and case.cores == 1 and not case.tls and not case.text and case.size <= MIB
     return True

@@ -61,9 +61,7 @@ def tables(results: Results) -> Iterator[Table]:
     """Return the tables of all groups: one for each kind of exchange and each loop."""
     kinds: dict[tuple[str, str], list[Case]] = {}
     for case in results.cases():
-        kind = "" if case.group in ("memory", "opening") else case.kind
-        if case.group == "opening":
-            kind = case.side
+        kind = case.side if case.group in ("memory", "opening") else case.kind
         kinds.setdefault((case.group, kind), []).append(case)
     for (group, kind), cases in kinds.items():
         for loop in dict.fromkeys(row.entrant.loop for case in cases for row in results.of(case)):
@@ -121,12 +119,20 @@ def microseconds(seconds: float) -> str:
 
 def memory_table(title: str, results: Results, cases: list[Case], loop: str) -> Table:
     note = "KiB for each idle connection; KiB kept after a message of 16 MiB was echoed"
+    if any(case.side == "client" for case in cases):
+        note = "KiB and threads for each idle connection of a client"
     rows = []
     for name in names(results, cases, loop):
         found = [results.get(case, loop, name) for case in cases]
-        cells = [f"{row.value / KIB:,.1f}" if row is not None and row.value is not None else "-" for row in found]
+        cells = [memory_cell(row) for row in found]
         rows.append([name, *cells])
     return Table(title, note, ["", *(case.column for case in cases)], rows)
+
+
+def memory_cell(row: Row | None) -> str:
+    if row is None or row.value is None:
+        return "-"
+    return f"{row.value:g}" if row.case.what == "threads" else f"{row.value / KIB:,.1f}"
 
 
 def kernel_tables(results: KernelFigures) -> Iterator[Table]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -19,25 +20,24 @@ class Headers(Mapping[str, str]):
     ``get_all`` keeps them apart.
     """
 
-    __slots__ = ("_index", "_pairs")
+    __slots__ = ("_names", "_pairs")
 
     def __init__(self, headers: HeadersLike = ()) -> None:
         pairs = headers.items() if isinstance(headers, Mapping) else headers
         self._pairs: list[tuple[str, str]] = [(name, value) for name, value in pairs]
-        self._index: dict[str, list[str]] | None = None  # made when the first one is looked up
+        self._names: tuple[str, ...] | None = None  # in lower case, made when the first one is looked up
 
     def get_all(self, name: str) -> list[str]:
         """Return the values of every header of that name, in order."""
-        return list(self._values().get(name.lower(), ()))
+        name = name.lower()
+        return [value for lower, (_, value) in zip(self._lower(), self._pairs, strict=True) if lower == name]
 
-    def _values(self) -> dict[str, list[str]]:
-        index = self._index
-        if index is None:
-            index = {}
-            for name, value in self._pairs:
-                index.setdefault(name.lower(), []).append(value)
-            self._index = index  # whole: another thread may look at it
-        return index
+    def _lower(self) -> tuple[str, ...]:
+        names = self._names
+        if names is None:
+            # Interned, as each connection has the same ones: an index of all values would take it 1 KiB.
+            self._names = names = tuple([sys.intern(name.lower()) for name, _ in self._pairs])
+        return names
 
     def tokens(self, name: str) -> list[str]:
         """Return the elements of a header that is a comma-separated list, over all the lines it stands on."""
@@ -54,13 +54,13 @@ class Headers(Mapping[str, str]):
         return ", ".join(values)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in self._values()
+        return isinstance(name, str) and name.lower() in self._lower()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values())
+        return iter(dict.fromkeys(self._lower()))
 
     def __len__(self) -> int:
-        return len(self._values())
+        return len(set(self._lower()))
 
     def __repr__(self) -> str:
         return f"Headers({self._pairs!r})"

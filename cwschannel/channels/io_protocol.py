@@ -239,12 +239,12 @@ class IOProtocol(asyncio.BufferedProtocol):
             connection.messages = []
             stream = self.stream
             listener = stream.listener
-            if listener is None:
-                self._deliver(messages)
-            else:
+            if listener is not None:
                 listener(messages)
-                if stream.queue:
-                    self._count_unread(messages)
+            else:
+                stream.deliver(messages, at_once=True)
+            if stream.queue:
+                self._count_unread(messages)
 
     def _after_reading(self, answer: bytes) -> None:
         self._after(answer)

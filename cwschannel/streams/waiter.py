@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import types
+from asyncio import current_task
 from collections.abc import Generator
 from typing import Any
 
@@ -51,11 +52,11 @@ class Waiter:
 
         With ``at_once`` within this call: then the caller is a callback of the loop, and can bear that other code runs now.
         """
-        future = self._future
-        if not self.waiting or future.done():
+        if not self.waiting:
             return
-        if at_once and asyncio.current_task(self._loop) is None:
-            callbacks = future._callbacks
+        future = self._future
+        if at_once and current_task(self._loop) is None:
+            callbacks = future._callbacks  # none once it was woken or cancelled
             if callbacks and len(callbacks) == 1:
                 callback, context = callbacks[0]
                 future.remove_done_callback(callback)
@@ -68,4 +69,5 @@ class Waiter:
                     future.add_done_callback(callback, context=context)
                 else:
                     return
-        future.set_result(None)
+        if not future.done():
+            future.set_result(None)
