@@ -54,16 +54,23 @@ class Results:
     def as_json(self) -> str:
         rows = [
             {"case": asdict(row.case), "candidate": row.entrant.candidate, "loop": row.entrant.loop}
-            | {"cpu": row.cpu, "wall": row.wall, "value": row.value, "why": row.why}
+            | {"cpu": short(row.cpu), "wall": short(row.wall), "value": row.value, "why": row.why}
             for row in self.rows
         ]
-        return json.dumps({"about": self.about, "kernels": self.kernels, "rows": rows}, indent=1)
+        parts = {"about": json.dumps(self.about, indent=1), "kernels": json.dumps(self.kernels, indent=1)}
+        parts["rows"] = "[\n" + ",\n".join(map(json.dumps, rows)) + "\n]"  # a line for each
+        return "{" + ",\n".join(f'"{name}": {text}' for name, text in parts.items()) + "}\n"
 
     @classmethod
     def from_json(cls, text: str) -> Results:
         data = json.loads(text)
         rows = [Row(Case(**one.pop("case")), Entrant(one.pop("candidate"), one.pop("loop")), **one) for one in data["rows"]]
         return cls(rows, data["kernels"], data["about"])
+
+
+def short(seconds: list[float]) -> list[float]:
+    """Leave out digits that say nothing."""
+    return [float(f"{one:.5g}") for one in seconds]
 
 
 def cpu_ratio(ours: Row, theirs: Row) -> Ratio:
