@@ -107,7 +107,7 @@ class _Waiter:
         finally:
             self.waiting = False
 
-    def wake(self, *, at_once: bool = False) -> None:
+    def wake(self, at_once: bool = False) -> None:
         self._event.set()
 
 

@@ -242,7 +242,7 @@ class IOProtocol(asyncio.BufferedProtocol):
             if listener is not None:
                 listener(messages)
             else:
-                stream.deliver(messages, at_once=True)
+                stream.deliver(messages, True)  # by position: a keyword is 1 % of the instructions of an awaited message
             if stream.queue:
                 self._count_unread(messages)
 

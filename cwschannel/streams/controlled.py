@@ -102,7 +102,7 @@ class ControlledStream(Stream[T]):
 
     # For whoever fills it.
 
-    def deliver(self, items: Sequence[T], *, at_once: bool = False) -> None:
+    def deliver(self, items: Sequence[T], at_once: bool = False) -> None:
         """Hand on items; ``at_once`` if a waiting task may be resumed within this call."""
         if self._discarding or self._finished:
             return
@@ -112,7 +112,7 @@ class ControlledStream(Stream[T]):
         self.queue.extend(items)
         waiter = self._waiter
         if waiter is not None and self.queue:
-            waiter.wake(at_once=at_once)
+            waiter.wake(at_once)
 
     def deliver_error(self, error: Exception, *, at_once: bool = False) -> None:
         """Hand on an error, after the items before it."""
@@ -122,7 +122,7 @@ class ControlledStream(Stream[T]):
         if self._subscription is not None:
             self._subscription.pump()
         elif self._waiter is not None:
-            self._waiter.wake(at_once=at_once)
+            self._waiter.wake(at_once)
 
     def finish(self, *, at_once: bool = False) -> None:
         """No more items will come. What is queued can still be read."""
@@ -132,7 +132,7 @@ class ControlledStream(Stream[T]):
         if self._subscription is not None:
             self._subscription.finish()
         elif self._waiter is not None:
-            self._waiter.wake(at_once=at_once)
+            self._waiter.wake(at_once)
 
     def discard(self) -> None:
         """End the stream now, without what is queued and what may still come."""

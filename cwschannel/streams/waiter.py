@@ -47,7 +47,7 @@ class Waiter:
         finally:
             self.waiting = False
 
-    def wake(self, *, at_once: bool = False) -> None:
+    def wake(self, at_once: bool = False) -> None:
         """Resume the task, if one waits.
 
         With ``at_once`` within this call: then the caller is a callback of the loop, and can bear that other code runs now.
