@@ -247,8 +247,10 @@ class ServerOpening:
         """Return the bytes of an answer after which the connection is to be closed.
 
         Raises:
-            ValueError: a header or the reason cannot be sent.
+            ValueError: the status, a header or the reason cannot be sent.
         """
+        if not 200 <= response.status <= 999:
+            raise ValueError(f"an answer that opens no WebSocket has a status from 200 on, not {response.status}")
         pairs = [pair for pair in response.headers.pairs() if pair[0].lower() != "connection"]
         connection = "Upgrade, close" if "upgrade" in response.headers else "close"
         head = encode_head(f"HTTP/1.1 {response.status} {response.reason}", [*pairs, ("Connection", connection)])
