@@ -380,6 +380,11 @@ class TestReject:
         out = opened(request("HEAD /chat HTTP/1.1")).reject(Response.text(405))
         assert out.endswith(b"Content-Length: 19\r\nConnection: close\r\n\r\n")
 
+    @pytest.mark.parametrize("status", [0, 100, 101, 199, 1000])
+    def test_it_has_no_status_that_refuses_nothing(self, status: int) -> None:
+        with pytest.raises(ValueError, match=str(status)):
+            opened(request()).reject(Response(status, "Words"))
+
     def test_a_body_may_be_anything(self) -> None:
         body = bytes(range(256))
         assert opened(request()).reject(Response(400, "", Headers(), body)).endswith(b"\r\n\r\n" + body)
