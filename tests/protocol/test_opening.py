@@ -297,11 +297,3 @@ def test_the_errors_of_opening_have_one_root() -> None:
     assert issubclass(InvalidHandshake, OpeningFailed)
     assert issubclass(HandshakeRejected, OpeningFailed)
     assert issubclass(OpeningFailed, WebSocketChannelException)
-
-
-@pytest.mark.parametrize("status", [0, 100, 101, 199, 1000])
-def test_an_answer_that_refuses_has_no_status_of_another_kind(status: int) -> None:
-    opening = ServerOpening()
-    opening.received(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-    with pytest.raises(ValueError, match=str(status)):
-        opening.reject(Response(status, "Words"))
