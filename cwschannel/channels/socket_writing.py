@@ -299,6 +299,7 @@ class SocketWriter:
             else:
                 self._disposed = False
             self._turn.append(True)
+            self._tell_followers()
         else:
             self._disposed = False
 

@@ -312,3 +312,22 @@ def test_a_background_thread_with_a_full_queue_ends_with_its_channel() -> None:
         assert thread is not None
         del channel
         until(lambda: not thread.is_alive())
+
+
+def test_who_comes_to_send_while_the_socket_is_being_closed_is_told_when_that_is_done() -> None:
+    """Whoever closes it has taken all tokens, and gives them back."""
+    with connected(client={"send_timeout": None}) as pair:
+        io = pair.client._io
+        close, closing = io._line.close, threading.Event()
+
+        def close_slowly() -> None:
+            closing.set()
+            until(lambda: io._followers)
+            close()
+
+        io._line.close = close_slowly  # type: ignore[method-assign]
+        aborting = Task(pair.client.abort)
+        assert closing.wait(10)
+        sending = Task(pair.client.sink.add, "late")
+        sending.result()
+        aborting.result()
