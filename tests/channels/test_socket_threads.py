@@ -321,6 +321,7 @@ def test_who_comes_to_send_while_the_socket_is_being_closed_is_told_when_that_is
         close, closing = io._line.close, threading.Event()
 
         def close_slowly() -> None:
+            del io._line.close  # only this once
             closing.set()
             until(lambda: io._followers)
             close()
