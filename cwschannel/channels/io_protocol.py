@@ -230,21 +230,22 @@ class IOProtocol(asyncio.BufferedProtocol):
         connection = self.connection
         assert connection is not None
         self.outbox.burst = 0
-        data = connection.received(nbytes)
-        if data or connection.events or connection.timer is not self._timer:
-            self._after_reading(data)
+        reader = connection.reader
+        items = reader.received(nbytes)
+        if not reader.only_messages or not connection.receiving:
+            self._after_reading(connection.take(items))
             return
-        messages = connection.messages
-        if messages:
-            connection.messages = []
+        connection.heard = True
+        if items:
             stream = self.stream
             listener = stream.listener
             if listener is not None:
-                listener(messages)
+                listener(items)  # type: ignore[arg-type]
             else:
-                stream.deliver(messages, True)  # by position: a keyword is 1 % of the instructions of an awaited message
+                # by position: a keyword is 1 % of the instructions of an awaited message
+                stream.deliver(items, True)  # type: ignore[arg-type]
             if stream.queue:
-                self._count_unread(messages)
+                self._count_unread(items)  # type: ignore[arg-type]
 
     def _after_reading(self, answer: bytes) -> None:
         self._after(answer)
@@ -367,7 +368,10 @@ class IOProtocol(asyncio.BufferedProtocol):
                 outbox.check_room()
             outbox.write_large(header, message)
             return
-        frame = connection.send_message(message)
+        encode = connection.encode
+        if encode is None:
+            raise connection.closed_error()
+        frame = encode(message)
         if outbox.blocked is not None:
             outbox.check_room()
         outbox.write(frame)

@@ -5,21 +5,19 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from collections import deque
 from math import inf
 from time import monotonic, perf_counter
 from typing import Any, Final
 
 from ..kernels import ReadBuffer
 from ..protocol.connection import Connection, ConnectionOptions, End, Pong, Timer
-from .socket_reading import SocketReader
+from .socket_reading import SPARSE_SIZE, SocketReader
 from .socket_waiting import PlainLine, make_line
 
 __all__ = ["SocketProtocol", "open_line"]
 
 logger = logging.getLogger("cwschannel")
-
-# What is read goes by way of `feed`, or straight into large payloads: the reader needs no memory of its own.
-_NO_BUFFER: Final = ReadBuffer(1)
 
 # A background thread gives the reader this long to answer the last messages before what ended the connection is answered.
 _HELD: Final = 1.0
@@ -176,7 +174,7 @@ class SocketProtocol(SocketReader):
     def _discard(self) -> None:
         """End the stream now, without what is queued and what may still come. Called with the lock."""
         self.ended = True
-        self.queue.clear()
+        self.queue = deque()  # another one, as the reader may be about to take something out of the old one
         self._unread = 0
         self._interrupt()
         self._changed.notify_all()
@@ -240,5 +238,5 @@ def open_line(
     send_timeout: float | None,
 ) -> SocketProtocol:
     """Take over a socket on which the opening handshake is done. ``start`` is to be called then."""
-    connection = Connection(_NO_BUFFER, client_side=client_side, options=options)
+    connection = Connection(ReadBuffer(SPARSE_SIZE), client_side=client_side, options=options)
     return SocketProtocol(make_line(sock), connection, read_limit=read_limit, send_timeout=send_timeout)

@@ -114,6 +114,7 @@ class PlainLine:
         patient: whether ``read`` waits by itself.
         read: returns at most so many bytes, none at their end. Raises ``BlockingIOError`` if nothing came within
             ``PATIENCE``.
+        read_into: the same, into memory; returns how many bytes came, 0 at their end.
         send: writes without waiting, given the flag ``NOW``; returns how many bytes were taken. May raise
             ``BlockingIOError`` if none were.
         write: the same, without flag and without that error.
@@ -130,14 +131,15 @@ class PlainLine:
         with contextlib.suppress(OSError):  # it is no TCP socket
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.read: Callable[[int], bytes] = sock.recv
+        self.read_into: Callable[[memoryview], int] = sock.recv_into
         self.send: Callable[[bytes | memoryview, int], int] = sock.send
 
     def read_now(self, size: int) -> bytes:
         """As ``read``, without waiting."""
         return self.sock.recv(size, NOW)
 
-    def read_into(self, memory: memoryview) -> int:
-        """As ``read_now``, into memory; returns how many bytes came, 0 at their end."""
+    def read_into_now(self, memory: memoryview) -> int:
+        """As ``read_into``, without waiting."""
         return self.sock.recv_into(memory, 0, NOW)
 
     def write(self, data: bytes | memoryview) -> int:
@@ -200,6 +202,7 @@ class TLSLine(PlainLine):
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.read = self.read_now
+        self.read_into = self.read_into_now
         self.send = self._send
 
     def read_now(self, size: int) -> bytes:
@@ -209,7 +212,7 @@ class TLSLine(PlainLine):
             except (tls.SSLWantReadError, tls.SSLWantWriteError):
                 raise BlockingIOError from None
 
-    def read_into(self, memory: memoryview) -> int:
+    def read_into_now(self, memory: memoryview) -> int:
         with self._session:
             try:
                 return self.sock.recv_into(memory)

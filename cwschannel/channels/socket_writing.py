@@ -6,8 +6,8 @@ a quarter of what a lock costs, and nobody blocks on one.
 * ``_turn`` belongs to the one thread that reads, or waits to: the leader. Others who need what comes follow: they wait for
   the leader to tell them, and to leave the turn to them.
 * ``_writing`` belongs to the one thread that writes.
-* ``_lock`` guards ``Connection`` (but for ``send_message``, see ``send``) and everything else. Nobody waits for a socket, or
-  calls an application, while holding it.
+* ``_lock`` guards ``Connection`` and everything else. Nobody waits for a socket, or calls an application, while holding it.
+  Two things of ``Connection`` are used without it: ``encode``, see ``send``, and ``reader``, which belongs to the leader.
 
 A message is encoded and written with ``_writing``. All else that goes out (pongs, pings, close frames) is put into ``_out``,
 and written by whoever gets ``_writing`` then, or by whoever has it, after giving it back. So nobody but those who send waits
@@ -88,7 +88,10 @@ class SocketWriter:
         try:
             # Without the lock, which would cost 0.1 us: this reads one flag of the connection and changes nothing. A close
             # frame that is made in this moment goes out after it, by way of _out.
-            frame = self.connection.send_message(message)
+            encode = self.connection.encode
+            if encode is None:
+                raise self.closed_error()
+            frame = encode(message)
             if self._rest:
                 self._write_after_rest(frame)
             else:

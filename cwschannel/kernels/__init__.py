@@ -32,12 +32,12 @@ COMPILED: Final[bool] = not WHY_PURE
 """Whether the compiled kernels are in use."""
 
 if TYPE_CHECKING or not COMPILED:
-    from .pure.framing import FrameReader, ReadBuffer, encode_frame, encode_header
+    from .pure.framing import FrameReader, ReadBuffer, encode_frame, encode_header, encode_masked_message, encode_message
     from .pure.masking import mask, mask_in_place, mask_key
     from .pure.signing import sign_key
     from .pure.utf8 import Utf8Validator
 else:
-    from .compiled.framing import FrameReader, ReadBuffer, encode_frame, encode_header
+    from .compiled.framing import FrameReader, ReadBuffer, encode_frame, encode_header, encode_masked_message, encode_message
     from .compiled.masking import mask, mask_in_place, mask_key
     from .compiled.signing import sign_key
     from .compiled.utf8 import Utf8Validator
@@ -50,6 +50,8 @@ __all__ = [
     "Utf8Validator",
     "encode_frame",
     "encode_header",
+    "encode_masked_message",
+    "encode_message",
     "mask",
     "mask_in_place",
     "mask_key",

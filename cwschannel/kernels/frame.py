@@ -36,3 +36,8 @@ BytesLike = bytes | bytearray | memoryview
 
 Message = str | bytes
 """A whole message: ``str`` for text, ``bytes`` for binary."""
+
+
+def no_message(message: object) -> TypeError:
+    """The error for what can be sent neither as text nor as binary."""
+    return TypeError(f"a message is str (sent as text) or bytes-like (sent as binary), not {type(message).__name__}")

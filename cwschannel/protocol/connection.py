@@ -7,13 +7,14 @@ for.** Nothing else passes between the two.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from ..exceptions import ConnectionClosed, ProtocolError
-from ..kernels import FrameReader, ReadBuffer, encode_frame, encode_header
-from ..kernels.frame import BINARY, CLOSE, NO_LIMIT, PING, PONG, TEXT, BytesLike, Frame, Message
+from ..kernels import FrameReader, ReadBuffer, encode_frame, encode_header, encode_masked_message, encode_message
+from ..kernels.frame import BINARY, CLOSE, NO_LIMIT, PING, PONG, TEXT, BytesLike, Frame, Message, no_message
 from ..status import ABNORMAL_CLOSURE, INTERNAL_SERVER_ERROR, NO_STATUS_RECEIVED
 from .closing import TABLE, Action, Event, State, close_payload, cut_reason, parse_close
 
@@ -92,18 +93,7 @@ def copy_message(message: str | BytesLike) -> Message:
     try:
         return message if isinstance(message, bytes) else memoryview(message).tobytes()
     except TypeError:
-        raise _no_message(message) from None
-
-
-def _no_message(message: object) -> TypeError:
-    return TypeError(f"a message is str (sent as text) or bytes-like (sent as binary), not {type(message).__name__}")
-
-
-def _message_frame(message: str | BytesLike, masked: bool) -> bytes:
-    try:
-        return encode_frame(TEXT if isinstance(message, str) else BINARY, message, masked)
-    except TypeError:
-        raise _no_message(message) from None
+        raise no_message(message) from None
 
 
 class SharedMessage:
@@ -113,11 +103,11 @@ class SharedMessage:
 
     def __init__(self, message: str | BytesLike) -> None:
         self._message = message
-        self.frame = _message_frame(message, False)
+        self.frame = encode_message(message)
 
     def masked(self) -> bytes:
         """Return a frame with a mask of its own (section 5.3: every frame has a fresh key)."""
-        return _message_frame(self._message, True)
+        return encode_masked_message(self._message)
 
 
 class Connection:
@@ -130,6 +120,10 @@ class Connection:
 
     Attributes:
         client_side: whether we are the client.
+        encode: returns the frame for a message, as ``send_message``; ``None`` once no more may be sent.
+        reader: what makes messages of bytes; see ``take``.
+        receiving: whether what comes still counts.
+        heard: something came since the last keepalive ping.
         messages: what was received, whole and in order. The reader takes the list and leaves an empty one.
         events: ``Pong``, ``End`` and ``HangUp``, in order, to be looked at after ``messages``; taken the same way.
         timer: the timer that must run now, or ``None``. Another object than before means: stop that one, set this one.
@@ -139,44 +133,42 @@ class Connection:
     """
 
     __slots__ = (
-        "_can_send",
         "_error",
         "_fragments",
-        "_heard",
         "_held",
         "_keepalive",
         "_opcode",
         "_options",
-        "_read",
-        "_reader",
-        "_receiving",
         "_sent",
         "client_side",
         "close_code",
         "close_reason",
+        "encode",
         "events",
         "get_buffer",
+        "heard",
         "messages",
+        "reader",
+        "receiving",
         "state",
         "timer",
     )
 
     def __init__(self, buffer: ReadBuffer, *, client_side: bool, options: ConnectionOptions) -> None:
-        self._reader = FrameReader(
+        self.reader = FrameReader(
             buffer,
             masked=not client_side,
             max_message_size=NO_LIMIT if options.max_message_size is None else options.max_message_size,
             max_fragments=NO_LIMIT if options.max_fragments is None else options.max_fragments,
         )
-        self.get_buffer = self._reader.get_buffer
-        self._read = self._reader.received
+        self.get_buffer = self.reader.get_buffer
         self.client_side = client_side
+        self.encode: Callable[[str | BytesLike], bytes] | None = encode_masked_message if client_side else encode_message
         self._options = options
         self.messages: list[Message] = []
         self.events: list[Pong | End | HangUp] = []
         self.state = State.OPEN
-        self._can_send = True
-        self._receiving = True
+        self.receiving = True
         self._held: Frame | ProtocolError | None = (
             None  # what ends the connection, once the messages before it were handed on
         )
@@ -184,7 +176,7 @@ class Connection:
         self.close_reason: str | None = None
         self._fragments: list[bytes] = []
         self._opcode = BINARY  # of the fragmented message in progress
-        self._heard = False  # something came since the last ping
+        self.heard = False
         self._keepalive: bytes | None = None  # the payload of the keepalive ping that was not answered yet
         self._error: Exception | None = None
         self._sent: tuple[int, str] | None = None  # code and reason with which we began to close
@@ -193,26 +185,25 @@ class Connection:
 
     # What comes in.
 
-    def received(self, size: int) -> bytes:
-        """Take ``size`` bytes that were read into what ``get_buffer()`` returned last. Returns what to write."""
-        self._heard = True
-        items = self._read(size)
-        if self._reader.only_messages and self._receiving:
+    def feed(self, data: BytesLike) -> bytes:
+        """Take bytes from a source that hands them over. Returns what to write."""
+        return self.take(self.reader.feed(data))
+
+    def take(self, items: list[Message | Frame | ProtocolError]) -> bytes:
+        """Take what ``reader`` made of bytes that were given to it. Returns what to write.
+
+        For whoever reads in one thread while others use the connection. The reader belongs to that thread; and as long as
+        ``receiving``, nothing else is to be done with what it makes if there are ``only_messages`` in it, but to set
+        ``heard``.
+        """
+        self.heard = True
+        if self.reader.only_messages and self.receiving:
             if self.messages:
                 self.messages += items  # type: ignore[arg-type]
             else:
                 self.messages = items  # type: ignore[assignment]
             return b""
-        return self._take(items)
-
-    def feed(self, data: BytesLike) -> bytes:
-        """Take bytes from a source that hands them over. Returns what to write."""
-        self._heard = True
-        items = self._reader.feed(data)
-        if self._reader.only_messages and self._receiving and not self.messages:
-            self.messages = items  # type: ignore[assignment]
-            return b""
-        return self._take(items)
+        return self._take_each(items)
 
     def eof(self) -> bytes:
         """The peer closed its half of TCP. Returns what to write."""
@@ -238,7 +229,7 @@ class Connection:
             return self._step(Event.DEADLINE, error=TimeoutError(f"the peer did not close within {timer.seconds:g} s"))
         if timer.what == "ping":
             return self._send_keepalive()
-        if self._heard or excused:
+        if self.heard or excused:
             self._start_ping_interval()
             return b""
         error = TimeoutError(f"the peer sent nothing within {timer.seconds:g} s after a keepalive ping (ping_timeout)")
@@ -254,25 +245,23 @@ class Connection:
             TypeError: the message is neither.
             UnicodeEncodeError: the text has a lone surrogate, which UTF-8 cannot carry.
         """
-        if not self._can_send:
+        encode = self.encode
+        if encode is None:
             raise self.closed_error()
-        try:
-            return encode_frame(TEXT if isinstance(message, str) else BINARY, message, self.client_side)
-        except TypeError:
-            raise _no_message(message) from None
+        return encode(message)
 
     def send_header(self, message: bytes) -> bytes:
         """Return what is to be written before a binary message that is then written as it is, without being copied.
 
         Only at the server's end, whose frames are not masked. Raises ``ConnectionClosed`` as ``send_message`` does.
         """
-        if not self._can_send:
+        if self.encode is None:
             raise self.closed_error()
         return encode_header(BINARY, len(message))
 
     def send_shared(self, shared: SharedMessage) -> bytes:
         """Return the frame for a message that goes to others, too. Raises what ``send_message`` raises."""
-        if not self._can_send:
+        if self.encode is None:
             raise self.closed_error()
         return shared.masked() if self.client_side else shared.frame
 
@@ -283,7 +272,7 @@ class Connection:
             ConnectionClosed: the connection is closing or closed.
             ValueError: the payload has more than 125 bytes.
         """
-        if not self._can_send:
+        if self.encode is None:
             raise self.closed_error()
         size = memoryview(payload).nbytes
         if size > 125:
@@ -313,10 +302,10 @@ class Connection:
 
     # How it works.
 
-    def _take(self, items: list[Message | Frame | ProtocolError]) -> bytes:
+    def _take_each(self, items: list[Message | Frame | ProtocolError]) -> bytes:
         out = []
         for item in items:
-            if not self._receiving:
+            if not self.receiving:
                 # "after receiving a control frame indicating the connection should be closed, a peer discards any
                 # further data received" (1.4)
                 break
@@ -326,8 +315,8 @@ class Connection:
                 self.messages.append(item)
             else:
                 self._held = item
-                self._receiving = False
-                if self.messages and self._can_send:
+                self.receiving = False
+                if self.messages and self.encode is not None:
                     # Messages that came in the same read can still be answered: what ends the connection waits for one
                     # pass of the loop.
                     self.timer = Timer("held", 0.0)
@@ -345,7 +334,7 @@ class Connection:
         if frame.opcode == PING:
             # "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it already received
             # a Close frame." (5.5.2) Once we have sent a close frame ourselves, nothing follows it.
-            return encode_frame(PONG, frame.payload, self.client_side) if self._can_send else b""
+            return encode_frame(PONG, frame.payload, self.client_side) if self.encode is not None else b""
         if frame.opcode == PONG:
             self._take_pong(frame.payload)
         else:
@@ -381,7 +370,7 @@ class Connection:
     def _step(self, event: Event, payload: bytes = b"", error: Exception | None = None) -> bytes:
         """Look up what the event means now, and do it. ``payload`` is that of the close frame to send, if one is."""
         self.state, actions = TABLE[self.state, event]
-        self._receiving = self._held is None and self.state in (State.OPEN, State.CLOSING)
+        self.receiving = self._held is None and self.state in (State.OPEN, State.CLOSING)
         out = b""
         for action in actions:
             if action is Action.SEND_CLOSE or action is Action.ECHO_CLOSE:
@@ -396,7 +385,8 @@ class Connection:
             else:
                 self.events.append(_HANG_UPS[action])
         # Last: a thread that sends meanwhile, and is told that it cannot, finds out why.
-        self._can_send = self.state is State.OPEN
+        if self.state is not State.OPEN:
+            self.encode = None
         if self.state is State.GONE:
             self.timer = None
         return out
@@ -414,7 +404,7 @@ class Connection:
         self.timer = None if interval is None else Timer("ping", interval)
 
     def _send_keepalive(self) -> bytes:
-        self._heard = False
+        self.heard = False
         timeout = self._options.ping_timeout
         if timeout is None:
             self._start_ping_interval()

@@ -143,6 +143,38 @@ class TestEncodeFrame:
                 kernels.framing.encode_frame(1, text, masked)
         check_encoded(kernels, "after", b"after", opcode=1)
 
+    @pytest.mark.parametrize(
+        ("message", "opcode", "raw"),
+        [
+            ("", 1, b""),
+            ("abc", 1, b"abc"),
+            ("é漢🎉", 1, "é漢🎉".encode()),
+            (type("Text", (str,), {})("sub"), 1, b"sub"),
+            (b"", 2, b""),
+            (RAW[:300], 2, RAW[:300]),
+            (type("Bytes", (bytes,), {})(b"sub"), 2, b"sub"),
+            (bytearray(b"abc"), 2, b"abc"),
+            (memoryview(RAW)[1:70000], 2, RAW[1:70000]),
+            (array.array("H", [1, 2]), 2, array.array("H", [1, 2]).tobytes()),
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_a_message_of_its_own_kind(self, kernels: Kernels, message: Any, opcode: int, raw: bytes) -> None:
+        expected = oracle.frame(opcode, raw, True, 0)
+        assert kernels.framing.encode_message(message) == expected
+        assert taken_apart(kernels.framing.encode_masked_message(message))[1] == expected
+
+    def test_what_is_no_message_is_refused(self, kernels: Kernels) -> None:
+        for encode in (kernels.framing.encode_message, kernels.framing.encode_masked_message):
+            for message in (None, 5, ["a"], object()):
+                with pytest.raises(TypeError, match=f"bytes-like.*not {type(message).__name__}") as caught:
+                    encode(message)
+                assert caught.value.__suppress_context__
+            with pytest.raises(UnicodeEncodeError):
+                encode("a\ud800")
+            with pytest.raises(BufferError):
+                encode(memoryview(RAW)[:10:2])
+
     def test_a_header_alone_is_that_of_the_frame(self, kernels: Kernels) -> None:
         for opcode in (1, 2, 15):
             for size in (0, 1, 125, 126, 127, 255, 256, 65535, 65536, 100_000):

@@ -121,7 +121,7 @@ class Side:
             size = min(len(view), len(data))
             view[:size] = data[:size]
             data = data[size:]
-            out += self.connection.received(size)
+            out += self.connection.take(self.connection.reader.received(size))
             self.take()
         return out
 

@@ -19,7 +19,7 @@ from cwschannel.kernels.compiled.utf8 cimport cws_utf8_state, decode_text, feed_
 from operator import index
 
 from ...exceptions import ProtocolError
-from ..frame import NO_LIMIT, BytesLike, Frame, Message
+from ..frame import NO_LIMIT, BytesLike, Frame, Message, no_message
 from ..rules import breach, check_number
 
 cdef extern from *:
@@ -48,7 +48,7 @@ cdef extern from "encode.h" nogil:
     Py_ssize_t cws_utf8_size(int level, int width, const void *text, size_t)
     void cws_utf8_write(int level, uint8_t *, size_t, int width, const void *text, size_t)
 
-__all__ = ["FrameReader", "ReadBuffer", "encode_frame", "encode_header"]
+__all__ = ["FrameReader", "ReadBuffer", "encode_frame", "encode_header", "encode_masked_message", "encode_message"]
 
 cdef enum:
     CONTINUATION = 0x0
@@ -455,10 +455,8 @@ def encode_frame(opcode: int, payload: str | BytesLike, masked: bool, fin: bool 
         UnicodeEncodeError: the text has a lone surrogate, which UTF-8 cannot carry.
         BufferError: the buffer is not contiguous.
     """
-    cdef Py_buffer view
     cdef Py_ssize_t op
     cdef Py_ssize_t bits
-    cdef uint8_t start
     try:
         op = opcode
         bits = rsv
@@ -467,7 +465,36 @@ def encode_frame(opcode: int, payload: str | BytesLike, masked: bool, fin: bool 
         bits = 0
     if op < 0 or op > 15 or bits & ~RSV:
         raise ValueError(f"no frame has opcode {opcode} and RSV bits {rsv:#x}")
-    start = <uint8_t>((FIN if fin else 0) | bits | op)
+    return _encode(<uint8_t>((FIN if fin else 0) | bits | op), masked, payload)
+
+
+def encode_message(message: str | BytesLike) -> bytes:
+    """Return the frame that is a whole message of a server: text for ``str``, binary for anything with a contiguous buffer.
+
+    Raises:
+        TypeError: the message is neither.
+        UnicodeEncodeError: the text has a lone surrogate, which UTF-8 cannot carry.
+        BufferError: the buffer is not contiguous.
+    """
+    return _encode_message(message, False)
+
+
+def encode_masked_message(message: str | BytesLike) -> bytes:
+    """Return the frame that is a whole message of a client, masked with a fresh key; else as ``encode_message``."""
+    return _encode_message(message, True)
+
+
+cdef bytes _encode_message(object message, bint masked):
+    if type(message) is bytes or isinstance(message, str):
+        return _encode(FIN | (BINARY if type(message) is bytes else TEXT), masked, message)
+    try:
+        return _encode(FIN | BINARY, masked, message)
+    except TypeError:
+        raise no_message(message) from None
+
+
+cdef bytes _encode(uint8_t start, bint masked, object payload):
+    cdef Py_buffer view
     if type(payload) is bytes:
         return _frame(start, masked, <uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
     if isinstance(payload, str):

@@ -9,12 +9,12 @@ import struct
 from operator import index
 
 from ...exceptions import ProtocolError
-from ..frame import BINARY, CLOSE, CONTINUATION, NO_LIMIT, PONG, TEXT, BytesLike, Frame, Message
+from ..frame import BINARY, CLOSE, CONTINUATION, NO_LIMIT, PONG, TEXT, BytesLike, Frame, Message, no_message
 from ..rules import breach, check_number
 from .masking import contiguous_bytes, mask, mask_key
 from .utf8 import Utf8Validator
 
-__all__ = ["FrameReader", "ReadBuffer", "encode_frame", "encode_header"]
+__all__ = ["FrameReader", "ReadBuffer", "encode_frame", "encode_header", "encode_masked_message", "encode_message"]
 
 _READ_BUFFER_SIZE = 262144
 # More than a process can address, so that what no machine has memory for is refused without asking for it.
@@ -309,6 +309,29 @@ def encode_frame(opcode: int, payload: str | BytesLike, masked: bool, fin: bool 
         key = mask_key()
         return header + key + mask(body, key)
     return header + body
+
+
+def encode_message(message: str | BytesLike) -> bytes:
+    """Return the frame that is a whole message of a server: text for ``str``, binary for anything with a contiguous buffer.
+
+    Raises:
+        TypeError: the message is neither.
+        UnicodeEncodeError: the text has a lone surrogate, which UTF-8 cannot carry.
+        BufferError: the buffer is not contiguous.
+    """
+    return _encode_message(message, False)
+
+
+def encode_masked_message(message: str | BytesLike) -> bytes:
+    """Return the frame that is a whole message of a client, masked with a fresh key; else as ``encode_message``."""
+    return _encode_message(message, True)
+
+
+def _encode_message(message: str | BytesLike, masked: bool) -> bytes:
+    try:
+        return encode_frame(TEXT if isinstance(message, str) else BINARY, message, masked)
+    except TypeError:
+        raise no_message(message) from None
 
 
 def encode_header(opcode: int, size: int) -> bytes:
