@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import random
 import socket
 import threading
 import time
@@ -15,6 +16,8 @@ import pytest
 
 import cwschannel
 from cwschannel import ConnectionClosed, SocketWebSocketChannel, status
+from cwschannel.channels.socket_reading import SPARSE_SIZE
+from cwschannel.channels.socket_waiting import READ_SIZE
 from cwschannel.sync import connect
 
 from .blocking import Bare, Task, _nothing_is_left, asyncio_serving, bare_server, connected, logs, serving, until
@@ -63,6 +66,35 @@ def test_messages_come_back_from_our_asyncio_server(
         with connect(uri, max_message_size=None, ssl=client_tls if secure else None) as channel:
             echoed(channel)
     assert channel.close_code == 1000
+
+
+@pytest.mark.parametrize("timeout", [None, 20])
+def test_messages_of_every_size_in_any_mixture(timeout: float | None) -> None:
+    """Alone and in bursts, cut anywhere, and around the sizes at which another way of reading begins."""
+    sizes = [0, 1, 125, *range(SPARSE_SIZE - 6, SPARSE_SIZE + 2), 5000, READ_SIZE - 4, READ_SIZE, 200_000, 300_000]
+    generator = random.Random(7)
+    messages = [generator.randbytes(generator.choice(sizes)) for _ in range(300)]
+    received: list[Any] = []
+    near, far = socket.socketpair()
+
+    def write() -> None:
+        waiting = b""
+        for number, message in enumerate(messages):
+            waiting += frame(BINARY, message)
+            if generator.random() < 0.5:
+                cut = generator.randrange(len(waiting)) if generator.random() < 0.5 else len(waiting)
+                far.sendall(waiting[:cut])
+                waiting = waiting[cut:]
+            if not waiting and generator.random() < 0.5:
+                until(lambda number=number: len(received) > number)
+        far.sendall(waiting)
+
+    with far, SocketWebSocketChannel(near, server_side=False, close_timeout=0.01) as channel:
+        writing = Task(write)
+        for _ in messages:
+            received.append(channel.recv(timeout))
+        writing.result()
+    assert received == messages
 
 
 @pytest.mark.parametrize("secure", [False, True])
