@@ -155,19 +155,20 @@ class Bare(Ours, ByCallback, asyncio.BufferedProtocol):
         options = ConnectionOptions(ping_interval=None, max_message_size=LARGEST)
         self._connection = Connection(read_buffer(), client_side=True, options=options)
         self.get_buffer = self._connection.get_buffer  # type: ignore[method-assign,assignment]
+        self._encode: Any = self._connection.encode
         self._transport.set_protocol(self)
 
     def add(self, message: Any) -> None:  # type: ignore[override]
-        self._transport.write(self._connection.send_message(message))
+        self._transport.write(self._encode(message))
 
     def buffer_updated(self, nbytes: int) -> None:
-        connection = self._connection
-        data = connection.received(nbytes)
-        if data:
-            self._transport.write(data)
-        messages, connection.messages = connection.messages, []
+        reader = self._connection.reader
+        items: list[Any] = reader.received(nbytes)
+        if not reader.only_messages:
+            self._transport.write(self._connection.take(items))
+            items, self._connection.messages = self._connection.messages, []
         received = self.received
-        for message in messages:
+        for message in items:
             received(message)
 
     async def close(self) -> None:
