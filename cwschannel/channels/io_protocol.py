@@ -232,11 +232,9 @@ class IOProtocol(asyncio.BufferedProtocol):
         self.outbox.burst = 0
         reader = connection.reader
         items = reader.received(nbytes)
-        if not reader.only_messages or not connection.receiving:
+        if not reader.only_messages:
             self._after_reading(connection.take(items))
-            return
-        connection.heard = True
-        if items:
+        elif items:
             stream = self.stream
             listener = stream.listener
             if listener is not None:

@@ -124,7 +124,7 @@ class SocketReader(SocketWriter):
                 if self._ticks and deadline is None and self._hot and not self._out:
                     self._ticks -= 1
                 elif not self._may_wait_in_read(deadline):
-                    self._pump_in_time(timeout, deadline)
+                    _check_in_time(self._pump(deadline), timeout)
                     continue
                 reader = self._reader
                 try:
@@ -137,12 +137,11 @@ class SocketReader(SocketWriter):
                         items = reader.feed(data)
                         self._sparse = size < SPARSE_SIZE
                 except OSError as error:
-                    self._after_no_read(error, timeout, deadline)
+                    _check_in_time(self._after_no_read(error, deadline), timeout)
                     continue
                 # Without the lock, which would cost 0.1 us: the reader belongs to the leader, and a message that comes by
                 # itself, as most do, changes nothing.
-                if len(items) == 1 and reader.only_messages and self.connection.receiving and not self.ended:
-                    self.connection.heard = True
+                if len(items) == 1 and reader.only_messages and not self.ended:
                     return items[0]  # type: ignore[return-value]
                 self._take(items, size)
                 self._sparse = size < SPARSE_SIZE
@@ -171,8 +170,8 @@ class SocketReader(SocketWriter):
                     return None
                 if self._held:
                     self._on_due()
-                elif not self._wait_for(lambda: bool(self.queue) or self.ended or self._held, deadline):
-                    raise _no_message(timeout)
+                else:
+                    _check_in_time(self._wait_for(lambda: bool(self.queue) or self.ended or self._held, deadline), timeout)
         finally:
             self._following = False
 
@@ -223,22 +222,25 @@ class SocketReader(SocketWriter):
             return True
         if not self.queue:
             self._unread = 0
+        if self._can_read() and self._may_wait_in_read(deadline):
+            try:
+                data = self._read(READ_SIZE)
+            except OSError as error:
+                return self._after_no_read(error, deadline)
+            self._take(self._reader.feed(data), len(data))
+            return True
         if not self._sleep(deadline):
             return False
         if self._can_read():
             self._read_now()
         return True
 
-    def _pump_in_time(self, timeout: float | None, deadline: float | None) -> None:
-        if not self._pump(deadline):
-            raise _no_message(timeout)
-
-    def _after_no_read(self, error: OSError, timeout: float | None, deadline: float | None) -> None:
-        """A read brought nothing: not within ``PATIENCE``, or nothing will come any more."""
-        if not isinstance(error, BlockingIOError):
-            self._lose(error)
-        elif not self._sleep(deadline):
-            raise _no_message(timeout)
+    def _after_no_read(self, error: OSError, deadline: float | None) -> bool:
+        """A read brought nothing: not within ``PATIENCE``, or nothing will come any more. Returns false at the deadline."""
+        if isinstance(error, BlockingIOError):
+            return self._sleep(deadline)
+        self._lose(error)
+        return True
 
     def _take(self, items: list[Message | Frame | ProtocolError], size: int) -> None:
         """Take what the frame reader made of so many bytes; none came at their end."""
@@ -331,5 +333,6 @@ class SocketReader(SocketWriter):
         raise NotImplementedError
 
 
-def _no_message(timeout: float | None) -> TimeoutError:
-    return TimeoutError(f"no message came within {timeout:g} s")
+def _check_in_time(in_time: bool, timeout: float | None) -> None:
+    if not in_time:
+        raise TimeoutError(f"no message came within {timeout:g} s") from None

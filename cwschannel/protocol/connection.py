@@ -122,8 +122,6 @@ class Connection:
         client_side: whether we are the client.
         encode: returns the frame for a message, as ``send_message``; ``None`` once no more may be sent.
         reader: what makes messages of bytes; see ``take``.
-        receiving: whether what comes still counts.
-        heard: something came since the last keepalive ping.
         messages: what was received, whole and in order. The reader takes the list and leaves an empty one.
         events: ``Pong``, ``End`` and ``HangUp``, in order, to be looked at after ``messages``; taken the same way.
         timer: the timer that must run now, or ``None``. Another object than before means: stop that one, set this one.
@@ -139,6 +137,7 @@ class Connection:
         "_keepalive",
         "_opcode",
         "_options",
+        "_receiving",
         "_sent",
         "client_side",
         "close_code",
@@ -146,10 +145,8 @@ class Connection:
         "encode",
         "events",
         "get_buffer",
-        "heard",
         "messages",
         "reader",
-        "receiving",
         "state",
         "timer",
     )
@@ -168,7 +165,7 @@ class Connection:
         self.messages: list[Message] = []
         self.events: list[Pong | End | HangUp] = []
         self.state = State.OPEN
-        self.receiving = True
+        self._receiving = True
         self._held: Frame | ProtocolError | None = (
             None  # what ends the connection, once the messages before it were handed on
         )
@@ -176,7 +173,6 @@ class Connection:
         self.close_reason: str | None = None
         self._fragments: list[bytes] = []
         self._opcode = BINARY  # of the fragmented message in progress
-        self.heard = False
         self._keepalive: bytes | None = None  # the payload of the keepalive ping that was not answered yet
         self._error: Exception | None = None
         self._sent: tuple[int, str] | None = None  # code and reason with which we began to close
@@ -190,14 +186,11 @@ class Connection:
         return self.take(self.reader.feed(data))
 
     def take(self, items: list[Message | Frame | ProtocolError]) -> bytes:
-        """Take what ``reader`` made of bytes that were given to it. Returns what to write.
+        """Take what ``reader`` made of bytes that it was given. Returns what to write.
 
-        For whoever reads in one thread while others use the connection. The reader belongs to that thread; and as long as
-        ``receiving``, nothing else is to be done with what it makes if there are ``only_messages`` in it, but to set
-        ``heard``.
+        If it made ``only_messages``, this would do no more than to queue them: whoever is in a hurry hands them on.
         """
-        self.heard = True
-        if self.reader.only_messages and self.receiving:
+        if self.reader.only_messages:
             if self.messages:
                 self.messages += items  # type: ignore[arg-type]
             else:
@@ -229,7 +222,7 @@ class Connection:
             return self._step(Event.DEADLINE, error=TimeoutError(f"the peer did not close within {timer.seconds:g} s"))
         if timer.what == "ping":
             return self._send_keepalive()
-        if self.heard or excused:
+        if self.reader.heard or excused:
             self._start_ping_interval()
             return b""
         error = TimeoutError(f"the peer sent nothing within {timer.seconds:g} s after a keepalive ping (ping_timeout)")
@@ -305,7 +298,7 @@ class Connection:
     def _take_each(self, items: list[Message | Frame | ProtocolError]) -> bytes:
         out = []
         for item in items:
-            if not self.receiving:
+            if not self._receiving:
                 # "after receiving a control frame indicating the connection should be closed, a peer discards any
                 # further data received" (1.4)
                 break
@@ -315,7 +308,7 @@ class Connection:
                 self.messages.append(item)
             else:
                 self._held = item
-                self.receiving = False
+                self._stop_receiving()
                 if self.messages and self.encode is not None:
                     # Messages that came in the same read can still be answered: what ends the connection waits for one
                     # pass of the loop.
@@ -323,6 +316,10 @@ class Connection:
                 else:
                     out.append(self._take_held())
         return b"".join(out)
+
+    def _stop_receiving(self) -> None:
+        self._receiving = False
+        self.reader.discard()
 
     def _take_held(self) -> bytes:
         held, self._held = self._held, None
@@ -370,7 +367,8 @@ class Connection:
     def _step(self, event: Event, payload: bytes = b"", error: Exception | None = None) -> bytes:
         """Look up what the event means now, and do it. ``payload`` is that of the close frame to send, if one is."""
         self.state, actions = TABLE[self.state, event]
-        self.receiving = self._held is None and self.state in (State.OPEN, State.CLOSING)
+        if self.state not in (State.OPEN, State.CLOSING):
+            self._stop_receiving()
         out = b""
         for action in actions:
             if action is Action.SEND_CLOSE or action is Action.ECHO_CLOSE:
@@ -404,7 +402,7 @@ class Connection:
         self.timer = None if interval is None else Timer("ping", interval)
 
     def _send_keepalive(self) -> bytes:
-        self.heard = False
+        self.reader.heard = False
         timeout = self._options.ping_timeout
         if timeout is None:
             self._start_ping_interval()

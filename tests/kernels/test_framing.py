@@ -188,6 +188,31 @@ class TestMessages:
             reading.feed(oracle.frame(8, payload) + oracle.frame(1, b"after"))
             assert reading.items == [("frame", 8, payload, True, 0), ("text", "after")]
 
+    def test_heard_tells_whether_anything_came_since(self, kernels: Kernels) -> None:
+        reader = kernels.framing.FrameReader(kernels.framing.ReadBuffer(16), False)
+        assert reader.heard is False
+        reader.feed(b"\x81")
+        assert reader.heard is True
+        reader.heard = False
+        reader.get_buffer()
+        assert reader.heard is False
+        reader.received(0)
+        assert reader.heard is True
+
+    @pytest.mark.parametrize(
+        "begun", [b"", b"\x81", b"\x81\x05ab", oracle.frame(1, b"a", fin=False), b"\x82\x7f" + (2**18).to_bytes(8, "big")]
+    )
+    def test_a_reader_that_discards_still_takes_reads(self, kernels: Kernels, begun: bytes) -> None:
+        reader = kernels.framing.FrameReader(kernels.framing.ReadBuffer(16), False)
+        assert reader.feed(oracle.frame(1, b"before") + begun)[0] == "before"
+        size = len(reader.get_buffer())  # perhaps of the payload itself, which is thrown away now
+        reader.discard()
+        assert reader.received(size) == []
+        assert reader.feed(b"cde" + oracle.frame(1, b"after") + b"\xff\x00") == []
+        assert reader.only_messages is True
+        reader.discard()
+        assert len(reader.get_buffer()) == 16
+
     def test_only_messages_is_true_of_the_list_returned_last(self, kernels: Kernels) -> None:
         reader = kernels.framing.FrameReader(kernels.framing.ReadBuffer(16), False)
         assert reader.only_messages is True

@@ -86,6 +86,7 @@ EXAMPLES: dict[str, tuple[Callable[[Kernels], Any], Callable[[Kernels], dict[str
     "framing.FrameReader.get_buffer": (lambda k: reader(k).get_buffer, lambda k: {"hint": 5}),
     "framing.FrameReader.received": (lambda k: reader(k).received, lambda k: {"size": 0}),
     "framing.FrameReader.feed": (lambda k: reader(k).feed, lambda k: {"data": b"\x81\x01a"}),
+    "framing.FrameReader.discard": (lambda k: reader(k).discard, lambda k: {}),
     "masking.mask": (lambda k: k.masking.mask, lambda k: {"data": b"data", "key": b"abcd", "offset": 1}),
     "masking.mask_in_place": (
         lambda k: k.masking.mask_in_place,

@@ -148,7 +148,8 @@ cdef class FrameReader:
     cdef uint64_t _max_message_size
     cdef uint64_t _max_fragments
     cdef readonly bint only_messages
-    cdef bint _failed
+    cdef public bint heard
+    cdef bint _discarding
     # the header of the frame that is being read, as far as it came
     cdef uint8_t _head_size
     cdef uint8_t[LONGEST_HEADER] _head
@@ -183,6 +184,7 @@ cdef class FrameReader:
         self._max_fragments = check_number("max_fragments", max_fragments, NO_LIMIT)
         self._rsv = check_number("rsv", rsv, RSV)
         self.only_messages = True
+        self.heard = False
 
     @cython.critical_section
     def get_buffer(self, hint: int = -1) -> memoryview:
@@ -204,6 +206,8 @@ cdef class FrameReader:
     @cython.critical_section
     def received(self, size: int) -> list[Message | Frame | ProtocolError]:
         """Take ``size`` bytes that were read into what ``get_buffer`` returned last."""
+        if self._discarding:
+            return self._parse(NULL, 0, False)
         cdef int overflow = 0
         cdef Py_ssize_t n
         cdef Py_ssize_t room = self._buffer.size
@@ -229,11 +233,18 @@ cdef class FrameReader:
         finally:
             PyBuffer_Release(&view)
 
+    @cython.critical_section
+    def discard(self) -> None:
+        """Throw away what came and is not whole yet, and everything that comes from now on."""
+        self._discarding = True
+        self._payload = None
+
     cdef list _parse(self, uint8_t *data, Py_ssize_t size, bint ours):
         """`data` is NULL if the bytes are in the payload already. `ours`: it may be written to."""
         cdef list items = []
         self.only_messages = True
-        if self._failed:
+        self.heard = True
+        if self._discarding:
             return items
         try:
             if data == NULL:
@@ -241,9 +252,8 @@ cdef class FrameReader:
             else:
                 self._parse_frames(data, size, ours, items)
         except ProtocolError as error:
-            self._failed = True
+            self.discard()
             self.only_messages = False
-            self._payload = None
             items.append(error)
         return items
 

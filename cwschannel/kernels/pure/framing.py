@@ -62,7 +62,7 @@ class FrameReader:
 
     __slots__ = (
         "_buffer",
-        "_failed",
+        "_discarding",
         "_filled",
         "_fragments",
         "_head",
@@ -78,11 +78,15 @@ class FrameReader:
         "_start",
         "_text",
         "_validator",
+        "heard",
         "only_messages",
     )
 
     only_messages: bool
     """Whether the list that was returned last holds nothing but ``str`` and ``bytes``."""
+
+    heard: bool
+    """Whether anything came; for whoever sets it to false, whether anything came since."""
 
     def __init__(
         self,
@@ -100,7 +104,8 @@ class FrameReader:
         self._max_fragments = check_number("max_fragments", max_fragments, NO_LIMIT)
         self._rsv = check_number("rsv", rsv, 0x70)
         self.only_messages = True
-        self._failed = False
+        self.heard = False
+        self._discarding = False
         self._head = b""  # the beginning of a header that did not come whole
         self._parts: bytearray | None = None  # the payload of a frame that did not come whole, unmasked
         self._start = 0  # the first byte of that frame
@@ -120,6 +125,8 @@ class FrameReader:
 
     def received(self, size: int) -> list[Message | Frame | ProtocolError]:
         """Take ``size`` bytes that were read into what ``get_buffer`` returned last."""
+        if self._discarding:
+            return self._parse(b"")
         size = index(size)
         if not 0 <= size <= self._buffer.size:
             raise ValueError(f"cannot have received {size} bytes into a buffer of {self._buffer.size}")
@@ -129,17 +136,22 @@ class FrameReader:
         """Take bytes from elsewhere, in pieces of any size."""
         return self._parse(contiguous_bytes(data))
 
+    def discard(self) -> None:
+        """Throw away what came and is not whole yet, and everything that comes from now on."""
+        self._discarding = True
+        self._parts = None
+
     def _parse(self, data: bytes) -> list[Message | Frame | ProtocolError]:
         items: list[Message | Frame | ProtocolError] = []
         self.only_messages = True
-        if self._failed:
+        self.heard = True
+        if self._discarding:
             return items
         try:
             self._parse_frames(data, items)
         except ProtocolError as error:
-            self._failed = True
+            self.discard()
             self.only_messages = False
-            self._parts = None
             items.append(error)
         return items
 
