@@ -30,7 +30,10 @@ class Headers(Mapping[str, str]):
     def get_all(self, name: str) -> list[str]:
         """Return the values of every header of that name, in order."""
         name = name.lower()
-        return [value for lower, (_, value) in zip(self._lower(), self._pairs, strict=True) if lower == name]
+        names = self._lower()
+        if name not in names:  # most of what an opening handshake asks for is not there
+            return []
+        return [value for lower, (_, value) in zip(names, self._pairs, strict=True) if lower == name]
 
     def _lower(self) -> tuple[str, ...]:
         names = self._names
