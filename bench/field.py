@@ -22,7 +22,7 @@ from .plan import Case, joins
 from .processes import PEER_LOOP, Failed, Process, cores, most_connections
 
 SAMPLE = 0.008  # seconds of the candidate's CPU time that one round takes, at least
-BUDGET = 1.5  # seconds that the rounds of one candidate in one case may take; the slow ones have fewer rounds, but 3
+BUDGET = 0.5  # seconds that the rounds of one candidate in one case may take; the slow ones have fewer rounds, but 3
 FEWEST = 3
 
 
@@ -55,6 +55,12 @@ class Row:
     wall: list[float] = field(default_factory=list)
     value: float | None = None
     why: str = ""
+
+    def join(self, other: Row) -> None:
+        """Add the rounds of another process. Who failed in one has failed."""
+        self.why = self.why or other.why
+        self.cpu = [] if self.why else self.cpu + other.cpu
+        self.wall = [] if self.why else self.wall + other.wall
 
 
 def entrants(names: Iterable[str] = (), loops: Iterable[str] = ("asyncio", "uvloop", "blocking")) -> list[Entrant]:

@@ -185,7 +185,8 @@ def machine(results: Results) -> Iterator[str]:
     about = results.about
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     yield f"{about['when']}; {about['python']}; {about['system']}; {about['processor']}, {about['cores']} cores"
-    yield f"load {' '.join(map(str, about['load']))} at the start; {about['mode']}, {about['rounds']} rounds; {versions}"
+    rounds = f"{about['rounds']} rounds in {about['generations']} generations"
+    yield f"load {' '.join(map(str, about['load']))} at the start; {about['mode']}, {rounds}; {versions}"
 
 
 def page(results: Results, markdown: bool = False) -> Iterator[str]:

@@ -32,7 +32,12 @@ class Results:
         self._index = {(row.case, row.entrant.loop, row.entrant.candidate): row for row in self.rows}
 
     def add(self, rows: Iterable[Row]) -> None:
+        """Add rows, or their rounds to those of the same candidate in the same case."""
         for row in rows:
+            known = self.get(row.case, row.entrant.loop, row.entrant.candidate)
+            if known is not None:
+                known.join(row)
+                continue
             self.rows.append(row)
             self._index[row.case, row.entrant.loop, row.entrant.candidate] = row
 

@@ -22,6 +22,7 @@ ABOUT = {
     "load": [0.0, 0.1, 0.2],
     "mode": "quick",
     "rounds": 5,
+    "generations": 1,
     "versions": {"cwschannel": "1.2.3"},
 }
 
