@@ -1,7 +1,7 @@
 """What comes in from a blocking socket: read by whoever is in the channel, one thread at a time.
 
 How threads are kept apart is told in ``socket_writing``. The hot path is ``receive``: no context managers, log calls, calls
-of its own, or objects for a single message belong into it.
+of other methods, or objects for a single message belong into it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class SocketReader(SocketWriter):
         self._hot = line.patient  # whether a read may wait by itself
         self._sparse = True  # whether the last read would have fitted into the buffer
         self._eof = False
-        self._unread = 0  # bytes of messages in the queue, or more: it is set right when the queue is empty
+        self._unread = 0  # bytes of messages in the queue, or more: it is set right when something comes into an empty one
         self._receives = False  # the leader is in receive()
         self._following = False  # a follower is in receive()
         self._wake: Wake | None = None
@@ -123,7 +123,7 @@ class SocketReader(SocketWriter):
                     return None
                 if self._ticks and deadline is None and self._hot and not self._out:
                     self._ticks -= 1
-                elif not self._may_wait_in_read(deadline):
+                elif not self._look_at_clock(deadline):
                     _check_in_time(self._pump(deadline), timeout)
                     continue
                 reader = self._reader
@@ -135,16 +135,15 @@ class SocketReader(SocketWriter):
                         data = self._read(READ_SIZE)
                         size = len(data)
                         items = reader.feed(data)
-                        self._sparse = size < SPARSE_SIZE
                 except OSError as error:
                     _check_in_time(self._after_no_read(error, deadline), timeout)
                     continue
+                self._sparse = size < SPARSE_SIZE
                 # Without the lock, which would cost 0.1 us: the reader belongs to the leader, and a message that comes by
                 # itself, as most do, changes nothing.
                 if len(items) == 1 and reader.only_messages and not self.ended:
                     return items[0]  # type: ignore[return-value]
                 self._take(items, size)
-                self._sparse = size < SPARSE_SIZE
         finally:
             self._receives = False
             self._turn.append(True)
@@ -207,22 +206,22 @@ class SocketReader(SocketWriter):
         if self.gone:
             self._dispose()
 
-    def _may_wait_in_read(self, deadline: float | None) -> bool:
-        """As the leader, return whether the next read may wait by itself: nothing else is to be done, or waited for."""
+    def _look_at_clock(self, deadline: float | None) -> bool:
+        """As the leader, return whether the next reads may wait by themselves: nothing else is to be done, or waited for."""
         if not self._hot or self._out:
             return False
-        self._ticks = _TICKS
         now = monotonic()
-        return now < self._due and (deadline is None or deadline - now > PATIENCE)
+        if now >= self._due or (deadline is not None and deadline - now <= PATIENCE):
+            return False
+        self._ticks = _TICKS
+        return True
 
     def _pump(self, deadline: float | None) -> bool:
         """As the leader: do one thing that is due, or wait, and read. Returns false if nothing came by the deadline."""
         if monotonic() >= self._due:
             self._on_due()
             return True
-        if not self.queue:
-            self._unread = 0
-        if self._can_read() and self._may_wait_in_read(deadline):
+        if self._can_read() and self._look_at_clock(deadline):
             try:
                 data = self._read(READ_SIZE)
             except OSError as error:
@@ -268,7 +267,8 @@ class SocketReader(SocketWriter):
         queue.extend(messages)
 
     def _can_read(self) -> bool:
-        return not self._eof and self._unread <= self._read_limit and self._out_size <= _MOST_OUT
+        has_room = self._unread <= self._read_limit or not self.queue
+        return has_room and not self._eof and self._out_size <= _MOST_OUT
 
     def _read_now(self) -> bool:
         """Read what is there. Returns whether there was anything."""

@@ -86,7 +86,7 @@ class SocketWriter:
         except IndexError:
             self._wait_to_write()
         try:
-            # Without the lock, which would cost 0.1 us: this reads one flag of the connection and changes nothing. A close
+            # Without the lock, which would cost 0.1 us: this reads ``encode`` and changes nothing. A close
             # frame that is made in this moment goes out after it, by way of _out.
             encode = self.connection.encode
             if encode is None:

@@ -1,7 +1,8 @@
 """An open connection (RFC 6455 sections 5 to 7), without I/O and without a clock.
 
 Whoever waits for sockets follows three rules: **write what its methods return, read what it queues, set the timer it asks
-for.** Nothing else passes between the two.
+for.** Nothing else passes between the two. What is done for each message has two short cuts: messages that ``reader`` made,
+and nothing else with them, may be handed on without being queued, and ``encode`` makes their frames.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class Connection:
         client_side: whether we are the client.
         encode: returns the frame for a message, as ``send_message``; ``None`` once no more may be sent.
         reader: what makes messages of bytes; see ``take``.
-        messages: what was received, whole and in order. The reader takes the list and leaves an empty one.
+        messages: what was received, whole and in order. Whoever waits takes the list and leaves an empty one.
         events: ``Pong``, ``End`` and ``HangUp``, in order, to be looked at after ``messages``; taken the same way.
         timer: the timer that must run now, or ``None``. Another object than before means: stop that one, set this one.
         state: where the connection is in its life.
@@ -190,7 +191,7 @@ class Connection:
 
         If it made ``only_messages``, this would do no more than to queue them: whoever is in a hurry hands them on.
         """
-        if self.reader.only_messages:
+        if self.reader.only_messages and self._receiving:
             if self.messages:
                 self.messages += items  # type: ignore[arg-type]
             else:

@@ -280,6 +280,32 @@ def test_a_pong_the_peer_keeps_back_behind_messages_nobody_reads() -> None:
         assert [pair.client.recv(timeout=20) for _ in range(100)] == [bytes(1000)] * 100
 
 
+@pytest.mark.parametrize("timeout", [None, 5])
+def test_what_a_ping_has_kept_does_not_hinder_what_comes_later(timeout: float | None) -> None:
+    with connected(client={"read_limit": 1000, "ping_interval": None}) as pair:
+        pair.server.sink.add(bytes(5000))
+        answering = Task(pair.server.recv, 20)
+        with contextlib.suppress(TimeoutError):  # the pong comes in the same read as the message, or is not read
+            pair.client.ping(timeout=0.2)
+        assert pair.client.recv() == bytes(5000)
+        reading = Task(pair.client.recv, timeout)
+        time.sleep(0.1)
+        pair.server.sink.add("late")
+        with within(3.0):
+            assert reading.result() == "late"
+        pair.client.send("end")
+        assert answering.result() == "end"
+
+
+def test_a_message_that_fills_the_small_buffer_is_followed_by_large_reads() -> None:
+    near, far = socket.socketpair()
+    with far, SocketWebSocketChannel(near, server_side=False, close_timeout=0.01) as channel:
+        for size, sparse in ((SPARSE_SIZE - 4, False), (SPARSE_SIZE - 4, False), (SPARSE_SIZE - 5, True)):
+            far.sendall(frame(BINARY, bytes(size)))
+            assert channel.recv() == bytes(size)
+            assert channel._io._sparse is sparse
+
+
 def test_the_parts_of_a_channel() -> None:
     with connected(protocols=["chat"], server={"headers": {"X-Who": "me"}}) as pair:
         channel = pair.client

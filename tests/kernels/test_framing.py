@@ -213,6 +213,23 @@ class TestMessages:
         reader.discard()
         assert len(reader.get_buffer()) == 16
 
+    def test_another_thread_may_have_the_pure_reader_discard_in_the_middle_of_a_read(
+        self, pure: Kernels, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = oracle.frame(1, b"abcdef", key=b"1234")
+        mask = pure.framing.mask
+        reader = pure.framing.FrameReader(pure.framing.ReadBuffer(16), True)
+        monkeypatch.setattr(pure.framing, "mask", lambda *args: (reader.discard(), mask(*args))[1])
+        assert reader.feed(whole[:8]) == []
+        assert reader.feed(whole[8:]) == []
+
+        reader = pure.framing.FrameReader(pure.framing.ReadBuffer(16), True)
+        monkeypatch.setattr(pure.framing, "mask", mask)
+        reader.feed(whole[:8])
+        monkeypatch.setattr(pure.framing, "mask", lambda *args: (reader.discard(), mask(*args))[1])
+        assert reader.feed(whole[8:]) == ["abcdef"]
+        assert reader.feed(whole) == []
+
     def test_only_messages_is_true_of_the_list_returned_last(self, kernels: Kernels) -> None:
         reader = kernels.framing.FrameReader(kernels.framing.ReadBuffer(16), False)
         assert reader.only_messages is True

@@ -81,6 +81,14 @@ class TestMessages:
             assert side.messages == ["", "xxx", "x" * 200]
             assert out == [(PONG, b"p")] * 3
 
+    def test_what_was_read_before_the_connection_was_lost_and_is_taken_after_it_is_no_message(self) -> None:
+        for more in (b"", frame(PING)):
+            connection = Connection(ReadBuffer(64), client_side=True, options=ConnectionOptions())
+            items = connection.reader.feed(frame(TEXT, b"a") + frame(TEXT, b"b") + more)
+            connection.lost()
+            assert connection.take(items) == b""
+            assert connection.messages == []
+
     def test_connections_may_share_a_buffer(self) -> None:
         buffer = ReadBuffer(64)
         both = [Connection(buffer, client_side=True, options=ConnectionOptions()) for _ in range(2)]

@@ -138,14 +138,14 @@ class FrameReader:
 
     def discard(self) -> None:
         """Throw away what came and is not whole yet, and everything that comes from now on."""
-        self._discarding = True
-        self._parts = None
+        self._discarding = True  # and no more, as another thread may be in the middle of a read
 
     def _parse(self, data: bytes) -> list[Message | Frame | ProtocolError]:
         items: list[Message | Frame | ProtocolError] = []
         self.only_messages = True
         self.heard = True
         if self._discarding:
+            self._parts = None
             return items
         try:
             self._parse_frames(data, items)
