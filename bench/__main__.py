@@ -15,9 +15,10 @@ from pathlib import Path
 from . import report
 from .candidates import load
 from .chart import charts, draw
-from .field import FEWEST, Field, entrants
+from .field import Field, entrants
 from .plan import GROUPS, plan
 from .results import KernelFigures, Results, about
+from .stats import FEWEST
 from .targets import MISSED, verdicts
 
 ROUNDS, QUICK_ROUNDS = 15, 5

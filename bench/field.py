@@ -20,10 +20,10 @@ from .candidates import load
 from .lines import Unavailable
 from .plan import Case, joins
 from .processes import PEER_LOOP, Failed, Process, cores, most_connections
+from .stats import FEWEST
 
 SAMPLE = 0.008  # seconds of the candidate's CPU time that one round takes, at least
 BUDGET = 0.5  # seconds that the rounds of one candidate in one case may take; the slow ones have fewer rounds, but 3
-FEWEST = 3
 
 
 @dataclass(frozen=True)
@@ -44,20 +44,20 @@ class Row:
     """What one entrant needed in one case.
 
     Attributes:
-        cpu, wall: seconds for each message, delivery or connection, round by round.
+        cpu, wall: seconds for each message, delivery or connection, round by round, for each generation of processes.
         value: what there is in place of them: bytes of memory.
         why: why there is nothing.
     """
 
     case: Case
     entrant: Entrant
-    cpu: list[float] = field(default_factory=list)
-    wall: list[float] = field(default_factory=list)
+    cpu: list[list[float]] = field(default_factory=list)
+    wall: list[list[float]] = field(default_factory=list)
     value: float | None = None
     why: str = ""
 
     def join(self, other: Row) -> None:
-        """Add the rounds of another process. Who failed in one has failed."""
+        """Add the rounds of another generation. Who failed in one has failed."""
         self.why = self.why or other.why
         self.cpu = [] if self.why else self.cpu + other.cpu
         self.wall = [] if self.why else self.wall + other.wall
@@ -141,6 +141,7 @@ class Field:
         self.peer.pin(self._core if case.cores == 1 or self._other is None else self._other)
         turns = [Turn(self, row) for row in rows if not row.why]
         for turn in turns:
+            turn.row.cpu, turn.row.wall = [[]], [[]]
             turn.guarded(turn.calibrate)
         for number in range(self._rounds):
             for turn in self._random.sample(turns, len(turns)):
@@ -162,7 +163,7 @@ class Turn:
 
     def __init__(self, field: Field, row: Row) -> None:
         self._field = field
-        self._row = row
+        self.row = row
         self._all = field._rounds
         self._own = self._all
         self._count = 1
@@ -170,20 +171,20 @@ class Turn:
 
     def guarded(self, step: Callable[[], None]) -> None:
         """Take a step. If the candidate fails in it, its row says so, and the others go on."""
-        if self._row.why:
+        if self.row.why:
             return
         try:
             step()
         except (Unavailable, Failed) as error:
-            self._row.why = str(error)
-            self._row.cpu.clear()
-            self._row.wall.clear()
+            self.row.why = str(error)
+            self.row.cpu.clear()
+            self.row.wall.clear()
             with contextlib.suppress(Unavailable, Failed):
                 self.close()
 
     def calibrate(self) -> None:
         """Find out how many exchanges take long enough, by CPU time, on which nothing else has much influence."""
-        self._exchange = self._field.exchange(self._row.entrant, self._row.case)
+        self._exchange = self._field.exchange(self.row.entrant, self.row.case)
         self._exchange.open()
         self._exchange.run(1)  # what is done but once is not counted: imports, caches
         times = self._exchange.run(self._count)
@@ -199,9 +200,9 @@ class Turn:
     def play(self) -> None:
         assert self._exchange
         times = self._exchange.run(self._count)
-        units = self._count * self._row.case.units
-        self._row.cpu.append(times["cpu"] / units)
-        self._row.wall.append(times["wall"] / units)
+        units = self._count * self.row.case.units
+        self.row.cpu[-1].append(times["cpu"] / units)
+        self.row.wall[-1].append(times["wall"] / units)
 
     def close(self) -> None:
         if self._exchange is not None:

@@ -73,9 +73,9 @@ class Results:
         return cls(rows, data["kernels"], data["about"])
 
 
-def short(seconds: list[float]) -> list[float]:
+def short(generations: list[list[float]]) -> list[list[float]]:
     """Leave out digits that say nothing."""
-    return [float(f"{one:.5g}") for one in seconds]
+    return [[float(f"{one:.5g}") for one in rounds] for rounds in generations]
 
 
 def cpu_ratio(ours: Row, theirs: Row) -> Ratio:

@@ -29,7 +29,7 @@ ABOUT = {
 
 def measured(case: Case, candidate: str, microseconds: float, loop: str = "uvloop") -> Row:
     """Rounds that all took the same time."""
-    return Row(case, Entrant(candidate, loop), cpu=[microseconds / 1e6] * 5, wall=[microseconds / 5e5] * 5)
+    return Row(case, Entrant(candidate, loop), cpu=[[microseconds / 1e6] * 5], wall=[[microseconds / 5e5] * 5])
 
 
 def rows() -> list[Row]:
