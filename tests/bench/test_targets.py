@@ -54,8 +54,8 @@ def test_what_is_not_measured_says_why(found: dict[str, Verdict]) -> None:
 
 
 def test_noise_is_forgiven_where_the_target_says_so() -> None:
-    shaky = [8.0e-6, 8.6e-6, 9.2e-6, 8.1e-6, 8.9e-6]
-    steady = [8.0e-6] * 5
+    shaky = [[8.0e-6, 8.6e-6, 9.2e-6, 8.1e-6, 8.9e-6]]
+    steady = [[8.0e-6] * 5]
     rows = [
         Row(ECHO_32, Entrant("cwschannel listen", "uvloop"), shaky, shaky),
         Row(ECHO_32, Entrant("picows", "uvloop"), steady, steady),
@@ -68,8 +68,8 @@ def test_noise_is_forgiven_where_the_target_says_so() -> None:
 def test_at_least_is_the_other_way_round() -> None:
     case = Case("fanout", "broadcast", "server", 256, cores=2, count=1000)
     rows = [
-        Row(case, Entrant("cwschannel listen", "uvloop"), [5e-6] * 5, [5e-6] * 5),
-        Row(case, Entrant("websockets", "uvloop"), [1e-5] * 5, [1e-5] * 5),
+        Row(case, Entrant("cwschannel listen", "uvloop"), [[5e-6] * 5], [[5e-6] * 5]),
+        Row(case, Entrant("websockets", "uvloop"), [[1e-5] * 5], [[1e-5] * 5]),
     ]
     found = {verdict.text: verdict for verdict in verdicts(Results(rows))}
     verdict = found["fan-out per CPU second / websockets.broadcast"]
