@@ -53,6 +53,7 @@ def measure(options: argparse.Namespace) -> Results:
     chosen = entrants(options.candidate or (), options.loop or ("asyncio", "uvloop", "blocking"))
     results = Results()
     generations = min(GENERATIONS, max(1, rounds // FEWEST))
+    rounds -= rounds % generations
     settings = {"mode": "quick" if options.quick else "full", "rounds": rounds, "generations": generations}
     start = time.monotonic()
     cases = plan(groups, options.quick)

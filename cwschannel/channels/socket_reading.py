@@ -162,8 +162,9 @@ class SocketReader(SocketWriter):
                     message = queue.popleft()
                     if self._unread > self._read_limit and not queue:
                         with self._lock:
-                            self._unread = 0
-                            self._interrupt()
+                            if not queue:
+                                self._unread = 0
+                                self._interrupt()
                     return message
                 if self.ended:
                     return None
@@ -260,9 +261,9 @@ class SocketReader(SocketWriter):
         if self.closed_here:
             return
         queue = self.queue
+        if not queue:
+            self._unread = 0
         if not self._receives:  # who is in receive() reads when the queue is empty
-            if not queue:
-                self._unread = 0
             self._unread += sum(map(getsizeof, messages))
         queue.extend(messages)
 

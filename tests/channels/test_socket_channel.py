@@ -297,6 +297,20 @@ def test_what_a_ping_has_kept_does_not_hinder_what_comes_later(timeout: float | 
         assert answering.result() == "end"
 
 
+def test_what_was_read_and_forgotten_does_not_count_when_more_is_kept() -> None:
+    near, far = socket.socketpair()
+    with far, SocketWebSocketChannel(near, server_side=False, read_limit=1000, close_timeout=0.01) as channel:
+        far.sendall(frame(BINARY, bytes(5000)))
+        with pytest.raises(TimeoutError):
+            channel.ping(timeout=0.1)
+        assert channel.recv(5) == bytes(5000)
+        far.sendall(frame(TEXT, b"1") + frame(TEXT, b"2") + frame(TEXT, b"3"))
+        assert channel.recv(5) == "1"
+        far.sendall(frame(PONG, b"ping"))
+        assert channel.ping(b"ping", timeout=5) < 5, "two small messages are kept meanwhile"
+        assert [channel.recv(5), channel.recv(5)] == ["2", "3"]
+
+
 def test_a_message_that_fills_the_small_buffer_is_followed_by_large_reads() -> None:
     near, far = socket.socketpair()
     with far, SocketWebSocketChannel(near, server_side=False, close_timeout=0.01) as channel:

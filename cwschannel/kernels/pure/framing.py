@@ -151,6 +151,7 @@ class FrameReader:
             self._parse_frames(data, items)
         except ProtocolError as error:
             self.discard()
+            self._parts = None
             self.only_messages = False
             items.append(error)
         return items
