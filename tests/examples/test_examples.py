@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,6 +19,9 @@ import websockets.sync.client
 import websockets.sync.server
 
 from .running import EXAMPLES, LIMIT, run, run_example, running, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="needs the signals and pipes of POSIX")
 
@@ -166,6 +170,15 @@ def test_without_trio_its_example_says_what_to_install(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.fixture
+def _ctrl_c_is_heeded() -> Iterator[None]:
+    """Where the tests run in the background, SIGINT is ignored, and what they start would ignore it, too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_is_heeded")
 @POSIX
 @pytest.mark.parametrize(
     "command",
